@@ -1,0 +1,1 @@
+"""Reunite: re-identification by clustering."""
