@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float, Float32, Float64, Int64, Shaped
+from numpy.typing import ArrayLike
 
 from reunite.errors import InputError
 
@@ -72,16 +72,16 @@ class Images:
         time: seconds, (n,) float64; NaN unknown.
     """
 
-    paths: NDArray[np.str_]
-    identity: NDArray[np.int64]
-    camera: NDArray[np.int64]
-    track: NDArray[np.int64]
-    time: NDArray[np.float64]
+    paths: Shaped[np.ndarray, " n"]
+    identity: Int64[np.ndarray, " n"]
+    camera: Int64[np.ndarray, " n"]
+    track: Int64[np.ndarray, " n"]
+    time: Float64[np.ndarray, " n"]
 
     @classmethod
     def of(
         cls,
-        paths: Sequence[str] | NDArray[np.str_],
+        paths: Sequence[str] | Shaped[np.ndarray, " n"],
         identity: ArrayLike | None = None,
         camera: ArrayLike | None = None,
         track: ArrayLike | None = None,
@@ -108,7 +108,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Images:
+    def take(self, rows: Shaped[np.ndarray, " m"]) -> Images:
         """The images at these positions (or where this mask is true), in that order."""
         return Images(*(getattr(self, field.name)[rows] for field in fields(self)))
 
@@ -138,7 +138,7 @@ class Dataset:
 class Clusters:
     """A partition in canonical form: clusters are numbered 0, 1, ... by their first member; -1 is noise."""
 
-    labels: NDArray[np.int64]
+    labels: Int64[np.ndarray, " n"]
     count: int
 
     @classmethod
@@ -161,7 +161,7 @@ class Clusters:
         return int((self.labels == NOISE).sum())
 
     @property
-    def sizes(self) -> NDArray[np.int64]:
+    def sizes(self) -> Int64[np.ndarray, " c"]:
         """Members of each cluster, (count,)."""
         return np.bincount(self.labels[self.labels >= 0], minlength=self.count)
 
@@ -181,10 +181,10 @@ class Scores:
 
     mAP: float
     mINP: float
-    cmc: NDArray[np.float64]
+    cmc: Float64[np.ndarray, " r"]
     queries: int
     skipped: int
-    average_precision: NDArray[np.float64]
+    average_precision: Float64[np.ndarray, " q"]
 
     @property
     def rank1(self) -> float:

@@ -1,0 +1,5 @@
+"""The command line: ``reunite demo | train | evaluate | embed | report``."""
+
+from reunite.cli.main import main
+
+__all__ = ["main"]

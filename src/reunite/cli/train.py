@@ -1,0 +1,164 @@
+"""`reunite train`: a recipe, a data set, a run folder."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import typer
+from accelerate import Accelerator
+
+from reunite import __version__, images
+from reunite.cli.display import console, errors, percent, round_line, scores_dict, training_bars
+from reunite.cli.options import Data, Device, Memory, OnError, Seed, accelerator_of, on_error_of, recipe_of
+from reunite.errors import InputError
+from reunite.evaluate import clustering_scores
+from reunite.evaluate.protocol import RetrievalTest, retrieval_test, score_test
+from reunite.images.fingerprint import fingerprint
+from reunite.images.loading import Pixels, open_images
+from reunite.model import Encoder
+from reunite.model.embed import embed_pixels
+from reunite.train import Recipe, Round
+from reunite.train import train as rounds_of
+from reunite.train.loop import untrained
+from reunite.train.run import Run, write_json
+from reunite.types import UNKNOWN, Dataset, Scores
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or FILE.py:FUNCTION.", show_default=False)],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The run folder; an unfinished run in it is continued.", show_default=False)],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = None,
+    on_error: OnError = "raise",
+    memory: Memory = 4.0,
+    evaluate_every: Annotated[int, typer.Option(help="Rounds between two tests; 0 tests only at the end.", min=0)] = 5,
+) -> None:
+    """Train an encoder without labels (or with, if the recipe asks for them)."""
+    chosen = recipe_of(recipe, settings or [])
+    run_training(
+        chosen,
+        images.read(data),
+        out,
+        seed=seed,
+        accelerator=accelerator_of(device),
+        on_error=on_error_of(on_error),
+        memory=int(memory * 2**30),
+        evaluate_every=evaluate_every,
+        facts={"path": str(data.resolve()), "name": recipe},
+    )
+
+
+def run_training(
+    recipe: Recipe,
+    dataset: Dataset,
+    out: Path,
+    *,
+    seed: int,
+    accelerator: Accelerator,
+    on_error: Literal["raise", "skip"] = "raise",
+    memory: int = 4 * 2**30,
+    evaluate_every: int = 5,
+    facts: dict[str, Any],
+) -> Run:
+    """Trains to the end with progress on the console, every round saved in the run folder."""
+    if not len(dataset.train):
+        raise InputError(f"{dataset.name} has no training images.")
+    data = fingerprint(dataset.train)
+    run = Run.create(out, recipe, seed=seed, data=data, facts={**facts, **_versions(accelerator), "note": dataset.note})
+    resume = run.checkpoint()
+    done = 0 if resume is None else resume.number + 1
+    console.print(f"{dataset.name}: {len(dataset.train):,} training images, {len(dataset.query):,} queries. {dataset.note}")
+    if done:
+        console.print(f"{out} has {done} of {recipe.rounds} rounds; going on from there.")
+    tester = _Tester.of(dataset, recipe, on_error, memory)
+    if tester is not None and not (out / "before.json").is_file():
+        before = tester.scores(untrained(recipe, seed).to(accelerator.device))
+        write_json(out / "before.json", scores_dict(before))
+        console.print(f"untrained: mAP {percent(before.mAP)}  rank-1 {percent(before.rank1)}")
+    with training_bars(recipe.rounds, done) as bars:
+        for finished in rounds_of(
+            recipe,
+            dataset.train,
+            seed=seed,
+            accelerator=accelerator,
+            on_error=on_error,
+            memory=memory,
+            resume=resume,
+            progress=bars.stage,
+        ):
+            if finished.broken and finished.number == done:
+                _name_broken(finished)
+            scores = _identity_scores(finished)
+            if tester is not None and _is_due(finished.number + 1, recipe.rounds, evaluate_every):
+                scores |= _few(tester.scores(finished.encoder))
+            line = run.save(finished, scores)
+            bars.round_done()
+            console.print(round_line(line, recipe.rounds))
+    return run
+
+
+class _Tester:
+    """The data set's test with its images decoded once."""
+
+    def __init__(self, test: RetrievalTest, pixels: Pixels):
+        self._test, self._pixels = test, pixels
+
+    @classmethod
+    def of(cls, dataset: Dataset, recipe: Recipe, on_error: Literal["raise", "skip"], memory: int) -> _Tester | None:
+        if not len(dataset.query) or not len(dataset.gallery):
+            return None
+        test = retrieval_test(dataset)
+        pixels = open_images(test.images.paths, recipe.encoder.image_size, on_error=on_error, memory=memory)
+        if pixels.broken:
+            test = retrieval_test(dataset, frozenset(test.images.paths[pixels.readable].tolist()))
+            pixels = open_images(test.images.paths, recipe.encoder.image_size, memory=memory)
+        return cls(test, pixels)
+
+    def scores(self, encoder: Encoder) -> Scores:
+        return score_test(self._test, embed_pixels(encoder, self._pixels, np.arange(len(self._test.images))))
+
+
+def _few(scores: Scores) -> dict[str, float]:
+    return {"mAP": scores.mAP, "rank1": scores.rank1, "mINP": scores.mINP}
+
+
+def _identity_scores(finished: Round) -> dict[str, float]:
+    """How the round's clusters match the identities, where they are known. Training never sees this."""
+    identity = finished.images.identity
+    if not (identity != UNKNOWN).any():
+        return {}
+    scores = clustering_scores(finished.labels, identity)
+    names = ("ari", "nmi", "pairwise_f", "bcubed_f", "purity")
+    return {name: round(float(getattr(scores, name)), 6) for name in names}
+
+
+def _is_due(done: int, rounds: int, every: int) -> bool:
+    return done == rounds or (every > 0 and done % every == 0)
+
+
+def _name_broken(finished: Round) -> None:
+    errors.print(f"[yellow]{len(finished.broken):,} images could not be read and are left out:[/]")
+    for image in finished.broken[:10]:
+        errors.print(f"  {image.path}: {image.reason}", markup=False)
+    if len(finished.broken) > 10:
+        errors.print(f"  and {len(finished.broken) - 10:,} more")
+
+
+def _versions(accelerator: Accelerator) -> dict[str, Any]:
+    return {
+        "command": shlex.join(["reunite", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": str(accelerator.device),
+        "versions": {"reunite": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }

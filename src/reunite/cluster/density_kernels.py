@@ -1,0 +1,69 @@
+"""Compiled DBSCAN on a sparse graph: union-find over the core points, O(edges)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True)
+def root(parents: NDArray[np.int64], i: int) -> int:
+    """The representative of i's set; the way there is halved for the next call."""
+    while parents[i] != i:
+        parents[i] = parents[parents[i]]
+        i = parents[i]
+    return i
+
+
+@njit(cache=True)
+def core_points(
+    offsets: NDArray[np.integer],
+    columns: NDArray[np.integer],
+    distances: NDArray[np.floating],
+    radius: float,
+    min_samples: int,
+) -> NDArray[np.bool_]:
+    """Points with at least `min_samples` points within `radius`; a point counts itself, stored or not."""
+    n = offsets.shape[0] - 1
+    core = np.empty(n, np.bool_)
+    for i in range(n):
+        count = 1
+        for p in range(offsets[i], offsets[i + 1]):
+            count += columns[p] != i and distances[p] <= radius
+        core[i] = count >= min_samples
+    return core
+
+
+@njit(cache=True)
+def density_labels(
+    offsets: NDArray[np.integer],
+    columns: NDArray[np.integer],
+    distances: NDArray[np.floating],
+    radius: float,
+    core: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Connected core points, numbered by their smallest member; a border point joins its lowest-numbered cluster."""
+    n = offsets.shape[0] - 1
+    parents = np.arange(n)
+    for i in range(n):
+        for p in range(offsets[i], offsets[i + 1]):
+            j = columns[p]
+            if core[i] and core[j] and distances[p] <= radius:
+                a, b = root(parents, i), root(parents, j)
+                parents[max(a, b)] = min(a, b)
+    labels = np.full(n, -1)
+    clusters = 0
+    for i in range(n):
+        if core[i]:
+            first = root(parents, i)
+            if first == i:
+                labels[i] = clusters
+                clusters += 1
+            labels[i] = labels[first]
+    for i in range(n):
+        for p in range(offsets[i], offsets[i + 1]):
+            j = columns[p]
+            if not core[i] and core[j] and distances[p] <= radius and (labels[i] < 0 or labels[j] < labels[i]):
+                labels[i] = labels[j]
+    return labels

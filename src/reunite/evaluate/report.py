@@ -1,0 +1,400 @@
+"""The run report: one HTML page that holds everything it shows, asks no server for anything and runs no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reunite.errors import InputError
+from reunite.evaluate.figures import ROUND_COLUMNS, map_rows, project, round_charts, scatter_map
+from reunite.evaluate.thumbnails import (
+    ClusterExample,
+    RankedList,
+    cluster_examples,
+    image_tag,
+    marked_item,
+    noise_examples,
+    plain_item,
+    ranked_lists,
+)
+from reunite.types import Images, Scores
+
+MAP_POINTS = 1_500
+TABLE_ROUNDS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class RunStory:
+    """Everything a report tells about a run.
+
+    Attributes:
+        title: such as "cluster_contrast on walkers".
+        recipe: the Python text that builds the recipe again.
+        facts: seed, data, command, versions, device, ... in the order to print.
+        rounds: what was measured in each round: round, loss, clusters, noise (images without a cluster), images; where
+            known mAP, rank1, mINP, ari, nmi, pairwise_f, purity (fractions), learning_rate, and seconds_embed,
+            seconds_cluster, seconds_train. A value missing in a round is a gap in its curve.
+        train: the images trained on. labels: their clusters in the last round, (n,), -1 is noise.
+        train_embeddings: (n, d) float32, or None.
+        query, gallery: the images searched for and searched in; empty without identities.
+        query_embeddings, gallery_embeddings: (q, d) and (g, d) float32, or None.
+        before, after: retrieval scores of the untrained and of the trained model, or None.
+
+    Raises:
+        InputError: labels, embeddings or scores do not have one row per image.
+    """
+
+    title: str
+    recipe: str
+    facts: dict[str, str]
+    rounds: list[dict[str, float]]
+    train: Images
+    labels: NDArray[np.int64]
+    train_embeddings: NDArray[np.float32] | None
+    query: Images
+    gallery: Images
+    query_embeddings: NDArray[np.float32] | None
+    gallery_embeddings: NDArray[np.float32] | None
+    before: Scores | None
+    after: Scores | None
+
+    def __post_init__(self) -> None:
+        precision = None if self.after is None else self.after.average_precision
+        for name, rows, images in (
+            ("labels", self.labels, self.train),
+            ("train_embeddings", self.train_embeddings, self.train),
+            ("query_embeddings", self.query_embeddings, self.query),
+            ("gallery_embeddings", self.gallery_embeddings, self.gallery),
+            ("after.average_precision", precision, self.query),
+        ):
+            if rows is not None and len(rows) != len(images):
+                raise InputError(
+                    f"{name} must have one row for each of its {len(images):,} images; got {len(rows):,} rows. "
+                    "Pass the arrays of one run, in the order of its images."
+                )
+
+
+def report(story: RunStory, *, seed: int = 0) -> str:
+    """The page, as HTML text. The same story and seed give the same page on the same machine.
+
+    Only samples are decoded and drawn, so 100,000 images make a page as small as 1,000 do. What a run does not have is
+    left out with a sentence that says so, and a picture that cannot be read is a grey box.
+    """
+    sections = [
+        ("scores", "Scores", _scores(story)),
+        ("rounds", "Round by round", _rounds(story)),
+        ("ranked", "What a search finds", _ranked(story, np.random.default_rng(seed))),
+        ("map", "Map of the embeddings", _map(story, seed)),
+        ("clusters", "Example clusters", _clusters(story, np.random.default_rng(seed))),
+        ("noise", "Images without a cluster", _noise(story, np.random.default_rng(seed))),
+        ("time", "Where the time went", _time(story)),
+        ("recipe", "Recipe", f'<pre tabindex="0" aria-label="recipe">{escape(story.recipe)}</pre>'),
+        ("facts", "Facts", _facts(story)),
+        ("reading", "How to read this page", READING),
+        ("limits", "What this may not be used for", LIMITS),
+    ]
+    style = files("reunite.evaluate").joinpath("report.css").read_text(encoding="utf-8")
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
+    body = "\n".join(
+        f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{title}</h2>\n{text}\n</section>'
+        for name, title, text in sections
+    )
+    title = escape(story.title)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="Reunite">
+<title>{title} · Reunite</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<p class="kind">Reunite · run report</p>
+<h1>{title}</h1>
+<p class="result">{escape(result(story))}</p>
+<nav aria-label="Sections">{links}</nav>
+</header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def result(story: RunStory) -> str:
+    """The run in one sentence."""
+    after, before = _measured(story.after), _measured(story.before)
+    if after is None:
+        count, noise = _counts(story)
+        share = f"{100 * noise / max(1, len(story.train)):.0f} % noise"
+        return f"Found {_number(count, 'cluster')} among {_number(len(story.train), 'image')}, {share}."
+    known = story.query.identity[story.query.identity >= 0]
+    trained = story.train.identity[story.train.identity >= 0]
+    apart = len(known) and len(trained) and not np.isin(known, trained).any()
+    on = "on individuals never trained on" if apart else f"on {_number(after.queries, 'query', 'queries')}"
+    if before is None:
+        return f"mAP is {100 * after.mAP:.1f} {on}."
+    start, end = f"{100 * before.mAP:.1f}", f"{100 * after.mAP:.1f}"
+    if start == end:
+        return f"mAP stayed at {end} {on}."
+    return f"mAP {'rose' if after.mAP > before.mAP else 'fell'} from {start} to {end} {on}."
+
+
+def _measured(scores: Scores | None) -> Scores | None:
+    return scores if scores is not None and scores.queries else None
+
+
+def _counts(story: RunStory) -> tuple[int, int]:
+    """Clusters and noise images of the last round."""
+    return len(np.unique(story.labels[story.labels >= 0])), int((story.labels < 0).sum())
+
+
+def _number(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _individuals(images: Images) -> int:
+    """How many individuals are known among the images."""
+    return len(np.unique(images.identity[images.identity >= 0]))
+
+
+def _missing(sentence: str) -> str:
+    return f'<p class="missing">{sentence}</p>'
+
+
+def _scores(story: RunStory) -> str:
+    after, before = _measured(story.after), _measured(story.before)
+    values: list[tuple[str, Callable[[Scores], float]]] = [
+        ("mAP", lambda scores: scores.mAP),
+        ("rank-1", lambda scores: scores.rank1),
+        ("mINP", lambda scores: scores.mINP),
+    ]
+    cards = (
+        [_score_card(name, value(after), value(before) if before else None) for name, value in values] if after else []
+    )
+    count, noise = _counts(story)
+    known = _individuals(story.train)
+    true = f"for {known:,} known individuals" if known else f"among {_number(len(story.train), 'image')}"
+    share, images = 100 * noise / max(1, len(story.train)), _number(len(story.train), "image")
+    cards += [_card("clusters", f"{count:,}", true), _card("noise", f"{share:.1f} %", f"{noise:,} of {images}")]
+    text = f'<dl class="cards">{"".join(cards)}</dl>'
+    if after is None:
+        return text + _missing(
+            "Retrieval was not measured: the run has no queries with a known individual in the gallery."
+        )
+    skipped = f"; {after.skipped:,} more have no match there" if after.skipped else ""
+    compared = "" if before else " The untrained model was not measured."
+    note = f"Retrieval over {_number(after.queries, 'query', 'queries')} in {len(story.gallery):,} gallery images"
+    return f'{text}<p class="note">{note}{skipped}, in percent.{compared}</p>'
+
+
+def _score_card(name: str, after: float, before: float | None) -> str:
+    mark, change = "", ""
+    if before is not None:
+        change = f"from {100 * before:.1f} <b>{100 * (after - before):+.1f}</b>"
+        mark = f'<b style="left:{100 * before:.1f}%"></b>'
+    meter = f'<span class="meter" aria-hidden="true"><i style="width:{100 * after:.1f}%"></i>{mark}</span>'
+    return _card(name, f"{100 * after:.1f}", change, meter)
+
+
+def _card(name: str, value: str, note: str, meter: str = "") -> str:
+    return f'<div class="card"><dt>{name}</dt><dd>{value}<small>{note}</small>{meter}</dd></div>'
+
+
+def _rounds(story: RunStory) -> str:
+    if len(story.rounds) < 2:
+        return _missing(f"Curves need two rounds; this run has {_number(len(story.rounds), 'round')}.")
+    charts = "".join(
+        f'<figure class="chart"><figcaption>{title}</figcaption>{drawing}</figure>'
+        for title, drawing in round_charts(story.rounds, _individuals(story.train))
+    )
+    return f'<div class="charts">{charts}</div>{_round_table(story.rounds)}'
+
+
+def _round_table(rounds: Sequence[dict[str, float]]) -> str:
+    """The numbers behind the curves; at most `TABLE_ROUNDS` rounds, evenly spread."""
+    names = {"round": "round", **{name: title for name, title, _ in ROUND_COLUMNS}}
+    columns = [name for name in names if any(name in row for row in rounds)]
+    places = np.unique(np.linspace(0, len(rounds) - 1, min(TABLE_ROUNDS, len(rounds))).round().astype(np.int64))
+    form = {"round": ".0f", **{name: number_format for name, _, number_format in ROUND_COLUMNS}}
+    head = "".join(f'<th scope="col">{names[name]}</th>' for name in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(rounds[place].get(name), form[name])}</td>" for name in columns) + "</tr>"
+        for place in places
+    )
+    return (
+        f"<details><summary>The numbers behind the curves</summary>"
+        f'<div class="scroll" tabindex="0" role="group" aria-label="numbers of each round"><table class="numbers">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
+    )
+
+
+def _cell(value: float | None, number_format: str) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:{number_format}}"
+
+
+def _ranked(story: RunStory, rng: np.random.Generator) -> str:
+    if story.query_embeddings is None or story.gallery_embeddings is None:
+        return _missing("There are no ranked lists: the run has no embeddings of a query and a gallery.")
+    if not (story.query.identity >= 0).any() or not (story.gallery.identity >= 0).any():
+        return _missing(
+            "There are no ranked lists: no query and gallery with known individuals to tell right from wrong."
+        )
+    precision = story.after.average_precision if story.after else None
+    lists = ranked_lists(story.query, story.gallery, story.query_embeddings, story.gallery_embeddings, precision, rng)
+    if not lists:
+        return _missing("There are no ranked lists: no query has a match in the gallery.")
+    choice = "drawn at random" if precision is None else "the best, the middle and the worst by average precision (AP)"
+    return (
+        f'<p class="note">{_number(len(lists), "search", "searches")}: {choice}. Each row is a query and the gallery '
+        "images most similar to it, with their cosine similarity. ✓ is the same individual, ✗ another one. Images of "
+        "the same individual by the same camera are ignored, as in the scores.</p>"
+    ) + "".join(_ranked_list(story, found) for found in lists)
+
+
+def _ranked_list(story: RunStory, found: RankedList) -> str:
+    precision = "" if math.isnan(found.average_precision) else f"AP {100 * found.average_precision:.1f} · "
+    name = escape(PurePath(str(story.query.paths[found.query])).name)
+    query = f'<li class="query">{image_tag(story.query, found.query, "query")}<span>query</span></li>'
+    ranks = enumerate(zip(found.gallery, found.similarity, found.right, strict=True), start=1)
+    items = "".join(
+        marked_item(story.gallery, int(row), f"rank {place}", bool(match), f"{similarity:.2f}")
+        for place, (row, similarity, match) in ranks
+    )
+    return (
+        f'<figure class="ranked"><figcaption><b class="tag">{found.choice}</b> {precision}'
+        f'{int(found.right.sum())} of {len(found.right)} right · <span class="file">{name}</span></figcaption>'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="ranked list of {name}">'
+        f'<ol class="strip">{query}{items}</ol></div></figure>'
+    )
+
+
+def _map(story: RunStory, seed: int) -> str:
+    if story.train_embeddings is None:
+        return _missing("There is no map: the run has no embeddings of its training images.")
+    rows = map_rows(story.labels, MAP_POINTS, np.random.default_rng(seed))
+    points = project(story.train_embeddings[rows], seed)
+    if points is None:
+        return _missing("There is no map: it needs ten images or more with embeddings that differ.")
+    labels, identity = story.labels[rows], story.train.identity[rows]
+    clusters, noise = len(np.unique(labels[labels >= 0])), int((labels < 0).sum())
+    caption = f"By cluster: {_number(clusters, 'cluster')}, {_number(noise, 'noise image')} (grey crosses)"
+    panels = [("cluster", caption, labels)]
+    individuals = len(np.unique(identity[identity >= 0]))
+    if individuals:
+        panels.append(("identity", f"By identity: {_number(individuals, 'known individual')}", identity))
+    drawn = ""
+    for name, title, groups in panels:
+        drawing = scatter_map(points, groups, name=f"map-{name}", description=f"Map of the embeddings by {name}")
+        drawn += f'<figure class="chart"><figcaption>{title}</figcaption>{drawing}</figure>'
+    sampled = len(rows) < len(story.labels)
+    part = f"{len(rows):,} of {len(story.labels):,}" if sampled else f"All {len(rows):,}"
+    return (
+        f'<div class="charts maps">{drawn}</div><p class="note">{part} training images'
+        f"{': whole clusters, drawn at random, and noise in its true share' if sampled else ''}. Near points are similar "
+        "images (PCA, then t-SNE); the axes and the distances between far groups mean nothing. Colors repeat: they only "
+        "tell neighboring groups apart.</p>"
+    )
+
+
+def _clusters(story: RunStory, rng: np.random.Generator) -> str:
+    examples = cluster_examples(story.labels, story.train.identity, story.train_embeddings, rng)
+    if not examples:
+        return _missing("There are no clusters to show: the last round found none.")
+    order = "from the most to the least central" if story.train_embeddings is not None else "drawn at random"
+    known = " ✗ marks individuals other than the cluster's most frequent one." if _individuals(story.train) else ""
+    return f'<p class="note">Up to ten images of each cluster, {order}.{known}</p>' + "".join(
+        _cluster(story.train, example) for example in examples
+    )
+
+
+def _cluster(images: Images, example: ClusterExample) -> str:
+    facts = [_number(example.size, "image")]
+    if not math.isnan(example.purity):
+        facts.append(f"purity {100 * example.purity:.0f} %")
+    if not math.isnan(example.cohesion):
+        facts.append(f"cohesion {example.cohesion:.2f}")
+    items = "".join(
+        marked_item(images, int(row), f"cluster {example.label}", False, "other")
+        if stranger
+        else plain_item(images, int(row), f"cluster {example.label}")
+        for row, stranger in zip(example.rows, example.stranger, strict=True)
+    )
+    return (
+        f'<figure class="cluster"><figcaption><b class="tag">{example.choice}</b> cluster {example.label} · '
+        f'{" · ".join(facts)}</figcaption><ul class="strip wrap">{items}</ul></figure>'
+    )
+
+
+def _noise(story: RunStory, rng: np.random.Generator) -> str:
+    rows = noise_examples(story.labels, rng)
+    if not len(rows):
+        return _missing("There is no noise: every training image belongs to a cluster.")
+    count = int((story.labels < 0).sum())
+    text = f"{len(rows)} of {_number(count, 'image')} without a cluster, drawn at random. " if len(rows) < count else ""
+    items = "".join(plain_item(story.train, int(row), "noise") for row in rows)
+    return (
+        f'<p class="note">{text}They are too unlike any group to be trained on in the last round.</p>'
+        f'<ul class="strip wrap">{items}</ul>'
+    )
+
+
+def _time(story: RunStory) -> str:
+    stages = {"embed": "embed all images", "cluster": "cluster", "train": "train"}
+    seconds = {
+        title: [row[f"seconds_{name}"] for row in story.rounds if math.isfinite(row.get(f"seconds_{name}", math.nan))]
+        for name, title in stages.items()
+    }
+    total = sum(sum(values) for values in seconds.values())
+    if not total:
+        return _missing("Times were not recorded.")
+    rows = ""
+    for title, values in seconds.items():
+        share = 100 * sum(values) / total
+        cells = (_duration(sum(values)), _duration(sum(values) / max(1, len(values))), f"{share:.0f} %")
+        bar = f'<td class="bar" aria-hidden="true"><i style="width:{share:.1f}%"></i></td>'
+        rows += f'<tr><th scope="row">{title}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}{bar}</tr>'
+    heads = "".join(f'<th scope="col">{name}</th>' for name in ("stage", "in all", "each round", "share"))
+    return (
+        f'<table class="times"><thead><tr>{heads}<td class="bar"></td></tr></thead><tbody>{rows}</tbody>'
+        f'<tfoot><tr><th scope="row">together</th><td>{_duration(total)}</td><td></td><td></td>'
+        '<td class="bar"></td></tr></tfoot></table>'
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _facts(story: RunStory) -> str:
+    if not story.facts:
+        return _missing("None were recorded.")
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in story.facts.items())
+    return f'<dl class="facts">{rows}</dl>'
+
+
+READING = """<p><b>mAP</b> asks whether all images of an individual come before everybody else's in a ranked list,
+<b>rank-1</b> whether the first one is right, <b>mINP</b> how far down the hardest match lies; 100 is perfect. <b>ARI</b>
+and <b>pairwise F</b> compare clusters with known individuals over all pairs of images: were those put together that
+belong together? <b>Noise</b> is what the clusterer left out. A cluster's <b>purity</b> is the share of its most frequent
+individual, its <b>cohesion</b> the mean cosine similarity of its images to their center. A cluster is a guess: even a
+pure one may be only half of an individual.</p>"""
+
+LIMITS = """<p>Not for identifying or following people who have not agreed to it, and not for surveillance. Not for any
+decision about a person: the ranked lists above show how wrong a confident answer can be, and errors are rarely spread
+evenly over groups of people. A score on this data says little about other cameras, places or times.</p>"""

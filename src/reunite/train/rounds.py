@@ -1,0 +1,53 @@
+"""What one round of training yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import nn
+
+from reunite.images.loading import BrokenImage
+from reunite.model.encoder import Encoder
+from reunite.train.checkpoint import Checkpoint
+from reunite.types import Clusters, Images
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One turn of the loop: images were embedded and clustered, then the encoder trained on the clusters.
+
+    Attributes:
+        number: 0 is the first.
+        encoder: after this round's training. The same object every round: copy it to keep it.
+        images: what was trained on; images that could not be read are left out.
+        broken: those images, with reasons.
+        embeddings: (n, d) unit rows that were clustered, from before this round's training.
+        labels: (n,) cluster of each image, numbered by first member; -1 is noise.
+        loss: mean over the round's batches.
+        learning_rate: of this round.
+        seconds: time spent on "embed", "cluster" and "train".
+    """
+
+    number: int
+    encoder: Encoder
+    images: Images
+    broken: tuple[BrokenImage, ...]
+    embeddings: Float32[np.ndarray, "n d"]
+    labels: Int64[np.ndarray, " n"]
+    loss: float
+    learning_rate: float
+    seconds: dict[str, float]
+    loss_module: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def clusters(self) -> Clusters:
+        """The labels as a partition: count, sizes, noise."""
+        return Clusters.of(self.labels)
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything the next round depends on."""
+        return Checkpoint.of(self.number, self.labels, self.encoder, self.loss_module, self.optimizer)

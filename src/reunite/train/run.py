@@ -1,0 +1,210 @@
+"""The run folder: what a training run leaves behind, and how it goes on after a stop.
+
+    run.json                 what was run: recipe, encoder, seed, data, command, versions
+    scores.jsonl             a line per round: loss, clusters, noise, scores, seconds
+    labels/000.npy           the clusters of each round, in the order of images.json
+    images.json              paths of the training images
+    before.json              retrieval scores of the untrained encoder, where the data has a test
+    checkpoint.safetensors   weights, optimizer, labels of the last finished round
+    scores.json              the last evaluation, written by `reunite evaluate`
+    report.html              written by `reunite report`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reunite.errors import RunError
+from reunite.files import replacing
+from reunite.model.encoder import Encoder, EncoderSpec
+from reunite.train.checkpoint import Checkpoint
+from reunite.train.recipe import Recipe
+from reunite.train.rounds import Round
+from reunite.types import Images
+
+FORMAT = 1
+MUST_AGREE = ("format", "recipe", "seed", "data")
+"""What a run can only be resumed with unchanged."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Make one with `Run.create`, open one with `Run.open`.
+
+    Attributes:
+        folder: where it is.
+        about: the content of run.json.
+    """
+
+    folder: Path
+    about: dict[str, Any]
+
+    @classmethod
+    def create(cls, folder: str | Path, recipe: Recipe, *, seed: int, data: str, facts: dict[str, Any]) -> Run:
+        """A new run folder, or the one that is there if it was made with the same recipe, seed and data.
+
+        Args:
+            folder: made if it does not exist.
+            recipe, seed: what is run.
+            data: fingerprint of the training images.
+            facts: anything else worth keeping: path of the data, command, versions.
+
+        Raises:
+            RunError: the folder holds something else, or a run that differs (the difference is shown).
+        """
+        path = Path(folder)
+        about = {
+            "format": FORMAT,
+            "recipe": repr(recipe),
+            "encoder": dataclasses.asdict(recipe.encoder),
+            "seed": seed,
+            "data": data,
+            **facts,
+        }
+        if (path / "run.json").is_file():
+            run = cls.open(path)
+            _check_same(run, about)
+            return run
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(f"{str(path)!r} exists and is not a run folder. Choose another --out, or empty it.")
+        write_json(path / "run.json", about)
+        return cls(path, about)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """An existing run folder.
+
+        Raises:
+            RunError: no run.json there, or it cannot be read.
+        """
+        path = Path(folder)
+        try:
+            about = json.loads((path / "run.json").read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(f"{str(path)!r} is not a run folder: it has no run.json. `reunite train` makes one.") from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{str(path / 'run.json')!r} cannot be read ({error}).") from error
+        if about.get("format") != FORMAT:
+            raise RunError(f"{str(path)!r} has format {about.get('format')}; this version reads {FORMAT}.")
+        return cls(path, about)
+
+    def save(self, round_: Round, scores: dict[str, Any]) -> dict[str, Any]:
+        """Keeps a finished round. A stop at any moment leaves either this round or the one before, whole.
+
+        Args:
+            round_: what `train` yielded.
+            scores: joined to the round's own numbers in scores.jsonl.
+
+        Returns:
+            The round's line in scores.jsonl.
+        """
+        history = [line for line in self._lines() if line["round"] < round_.number]
+        history.append({**summary(round_), **scores})
+        if round_.number == 0:
+            write_json(self.folder / "images.json", round_.images.paths.tolist())
+        with replacing(self.folder / "labels" / f"{round_.number:03d}.npy") as temporary, open(temporary, "wb") as file:
+            np.save(file, round_.labels)
+        with replacing(self.folder / "scores.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in history), "utf-8")
+        round_.checkpoint().save(self.folder / "checkpoint.safetensors")
+        return history[-1]
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The last finished round, or None before the first."""
+        path = self.folder / "checkpoint.safetensors"
+        return Checkpoint.load(path) if path.is_file() else None
+
+    def history(self) -> list[dict[str, Any]]:
+        """A dictionary per finished round, oldest first."""
+        last = self.checkpoint()
+        return [] if last is None else [line for line in self._lines() if line["round"] <= last.number]
+
+    def labels(self, number: int) -> np.ndarray:
+        """The clusters of a round."""
+        return np.load(self.folder / "labels" / f"{number:03d}.npy")
+
+    def encoder(self) -> Encoder:
+        """The encoder of the last checkpoint.
+
+        Raises:
+            RunError: no round has been finished yet, or the checkpoint does not fit.
+        """
+        checkpoint = self.checkpoint()
+        if checkpoint is None:
+            raise RunError(f"{str(self.folder)!r} has no finished round yet; run `reunite train` again to go on.")
+        encoder = dataclasses.replace(self.spec, pretrained=False, weights=None).build()
+        try:
+            checkpoint.restore_encoder(encoder)
+        except RuntimeError as error:
+            raise RunError(f"The checkpoint in {str(self.folder)!r} does not fit its run.json ({error}).") from error
+        return encoder.eval()
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The encoder as a value."""
+        return EncoderSpec(**{name: _tuple(value) for name, value in self.about["encoder"].items()})
+
+    def _lines(self) -> list[dict[str, Any]]:
+        path = self.folder / "scores.jsonl"
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+
+
+def summary(round_: Round) -> dict[str, Any]:
+    """A round's own numbers, without scores."""
+    clusters = round_.clusters
+    return {
+        "round": round_.number,
+        "loss": round(round_.loss, 6),
+        "clusters": clusters.count,
+        "noise": clusters.noise,
+        "images": len(round_.images),
+        "broken": len(round_.broken),
+        "learning_rate": round_.learning_rate,
+        **{f"seconds_{stage}": value for stage, value in round_.seconds.items()},
+    }
+
+
+def training_images(run: Run, images: Images) -> Images:
+    """Those of `images` that the run trained on, in its order.
+
+    Raises:
+        RunError: some are not among them.
+    """
+    try:
+        names = json.loads((run.folder / "images.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{str(run.folder)!r} does not say which images it trained on ({error}).") from error
+    place = {path: row for row, path in enumerate(images.paths.tolist())}
+    if any(name not in place for name in names):
+        raise RunError("The training images of the run are not those of the data given (moved, or another data set?).")
+    return images.take(np.array([place[name] for name in names], dtype=np.int64))
+
+
+def _check_same(run: Run, about: dict[str, Any]) -> None:
+    for key in MUST_AGREE:
+        was, now = run.about.get(key), about[key]
+        if was == now:
+            continue
+        if key == "recipe":
+            pairs = zip(str(was).splitlines(), str(now).splitlines(), strict=False)
+            was, now = next((pair for pair in pairs if pair[0] != pair[1]), (was, now))
+        raise RunError(
+            f"{str(run.folder)!r} holds a run with another {key}: it was {str(was).strip()!r}, now it is "
+            f"{str(now).strip()!r}. Go on with the old one, or choose another --out."
+        )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, under a temporary name first."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,152 @@
+"""The sparse graph against sets, known values, and what the authors' program printed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles.features import NASTY, nasty, people
+from oracles.jaccard import jaccard_by_sets
+from scipy.sparse import csr_array
+
+from reunite.errors import InputError
+from reunite.neighbors import jaccard
+from reunite.neighbors.jaccard import graph_of_neighbors, jaccard_graph
+from reunite.neighbors.knn import nearest_neighbors
+
+ANGLES = np.deg2rad([0, 10, 41, 101, 150, 163, 215, 232, 304])
+PLANE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+
+
+def assert_graph_of(graph: csr_array, dense: np.ndarray, max_distance: float) -> None:
+    """`graph` holds just the pairs of `dense` up to `max_distance`, pairs on the edge aside, and in good order."""
+    assert graph.dtype == np.float32
+    assert all((np.diff(graph.indices[a:b]) > 0).all() for a, b in zip(graph.indptr, graph.indptr[1:], strict=False))
+    stored = np.zeros(graph.shape, bool)
+    found = np.full(graph.shape, np.nan)
+    rows = np.repeat(np.arange(len(dense)), np.diff(graph.indptr))
+    stored[rows, graph.indices], found[rows, graph.indices] = True, graph.data
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_array_equal(np.diagonal(found), 0)
+    dense = dense * (1 - np.eye(len(dense)))
+    assert stored[dense <= max_distance - 2e-6].all()
+    assert not stored[dense > max_distance + 2e-6].any()
+    np.testing.assert_allclose(found[stored], dense[stored], atol=2e-6)
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(30, 6), (15, 4), (20, 1), (5, 5), (3, 2), (1, 1), (2, 9)])
+def test_equals_sets(k1: int, k2: int) -> None:
+    rows = people(120)[0]
+    assert_graph_of(jaccard_graph(rows, k1, k2), jaccard_by_sets(rows, k1, k2), 0.7)
+
+
+@pytest.mark.parametrize("name", NASTY)
+@pytest.mark.parametrize(("k1", "k2"), [(12, 4), (100, 6), (6, 1)])
+def test_nasty_rows(name: str, k1: int, k2: int) -> None:
+    rows = nasty(name)
+    nearest = nearest_neighbors(rows, min(k1, len(rows)))[0]
+    assert_graph_of(jaccard_graph(rows, k1, k2, 0.9), jaccard_by_sets(rows, k1, k2, nearest), 0.9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_fewer_rows_than_neighbors(n: int) -> None:
+    rows = people(n)[0]
+    assert_graph_of(jaccard_graph(rows), jaccard_by_sets(rows, 30, 6), 0.7)
+
+
+@pytest.mark.parametrize(
+    ("k2", "row", "expected"),
+    [
+        (1, 0, [0, 0.0963, 0.4573, 0.9095, 1, 1, 1, 0.9385, 0.6637]),
+        (1, 3, [0.9095, 0.9095, 0.8231, 0, 0.6068, 0.6592, 0.8419, 1, 1]),
+        (1, 6, [1, 1, 1, 0.8419, 0.7478, 0.7039, 0, 0.4484, 0.9320]),
+        (2, 0, [0, 0, 0.2582, 0.9567, 1, 1, 0.9702, 0.9702, 0.4215]),
+        (2, 8, [0.4215, 0.4215, 0.5031, 0.9567, 1, 1, 0.9352, 0.9352, 0]),
+    ],
+)
+def test_known_values(k2: int, row: int, expected: list[float]) -> None:
+    graph = jaccard_graph(PLANE, k1=4, k2=k2, max_distance=0.9999)
+    dense = np.ones((9, 9))
+    dense[np.repeat(np.arange(9), np.diff(graph.indptr)), graph.indices] = graph.data
+    np.testing.assert_allclose(dense[row], expected, atol=6e-5)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("k1", "k2"), [(30, 6), (20, 6), (15, 4), (20, 1)])
+def test_equals_the_published_program(shared: Callable[[str], Path], k1: int, k2: int) -> None:
+    golden = np.load(shared("golden/jaccard.npz"))
+    rows, cols, vals = (golden[f"jaccard_k{k1}_{k2}_{part}"] for part in ("rows", "cols", "vals"))
+    graph = jaccard_graph(golden["embeddings"], k1, k2)
+    expected = csr_array((vals, (rows, cols)), shape=graph.shape)
+    expected.sort_indices()
+    np.testing.assert_array_equal(graph.indptr, expected.indptr)
+    np.testing.assert_array_equal(graph.indices, expected.indices)
+    np.testing.assert_allclose(graph.data, expected.data, rtol=0, atol=2e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 12), st.integers(1, 7))
+def test_permuting_rows_permutes_the_graph(seed: int, n: int, k1: int, k2: int) -> None:
+    rows, order = people(n, seed=seed)[0], np.random.default_rng(seed).permutation(n)
+    direct = jaccard_graph(rows, k1, k2, 0.9).toarray()[order][:, order]
+    np.testing.assert_allclose(jaccard_graph(rows[order], k1, k2, 0.9).toarray(), direct, atol=2e-6)
+
+
+def test_a_larger_distance_only_adds_pairs() -> None:
+    rows = people(150)[0]
+    near, far = jaccard_graph(rows, max_distance=0.3), jaccard_graph(rows, max_distance=0.8)
+    kept = far.copy()
+    kept.data = np.where(far.data <= 0.3, far.data, -1)
+    pairs = kept.tocoo()
+    wanted = pairs.data >= 0
+    np.testing.assert_array_equal(near.tocoo().row, pairs.row[wanted])
+    np.testing.assert_array_equal(near.tocoo().col, pairs.col[wanted])
+    np.testing.assert_array_equal(near.data, pairs.data[wanted])
+
+
+def test_threads_and_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = people(300)[0]
+    expected = jaccard_graph(rows)
+    monkeypatch.setattr(jaccard, "ROWS_PER_BLOCK", 7)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        alone = jaccard_graph(rows)
+    finally:
+        numba.set_num_threads(threads)
+    for part in ("indptr", "indices", "data"):
+        np.testing.assert_array_equal(getattr(alone, part), getattr(expected, part))
+
+
+def test_more_neighbors_than_needed_are_not_used() -> None:
+    rows = people(80)[0]
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    graph = graph_of_neighbors(*nearest_neighbors(rows, 50), unit, k1=20)
+    np.testing.assert_allclose(graph.toarray(), jaccard_graph(rows, k1=20).toarray(), atol=2e-6)
+
+
+def test_input_is_left_as_it_was() -> None:
+    rows = people(60)[0].astype(np.float64)[:, ::-1]
+    before = rows.copy()
+    graph = jaccard_graph(rows)
+    np.testing.assert_array_equal(rows, before)
+    np.testing.assert_allclose(graph.toarray(), jaccard_graph(np.ascontiguousarray(3 * rows)).toarray(), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"k1": 0}, "at least 1; got 0, 6"),
+        ({"k2": 0}, "at least 1; got 30, 0"),
+        ({"max_distance": 1.0}, r"max_distance must be in \[0, 1\); got 1.0"),
+        ({"max_distance": -0.1}, "max_distance must be in"),
+        ({"embeddings": np.full((3, 2), np.inf)}, "must be finite"),
+        ({"embeddings": np.empty((0, 2))}, "at least one row"),
+    ],
+)
+def test_refuses_what_makes_no_sense(arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        jaccard_graph(**{"embeddings": np.ones((3, 2)), **arguments})
