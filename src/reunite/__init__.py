@@ -5,16 +5,16 @@ model, and the trained model finds individuals again. The public names stand her
 """
 
 from reunite import images, recipes
+from reunite.cluster import JaccardDBSCAN
 from reunite.errors import ClusteringError, ImageError, InputError, ReaderError, ReuniteError, RunError, WeightsError
+from reunite.evaluate import clustering_scores, retrieval_scores
 from reunite.images.synthetic import render_walkers
-from reunite.types import Clusters, ClusterScores, Dataset, Images, Scores
+from reunite.losses import ClusterMemory
 from reunite.model import Encoder, EncoderSpec, embed
 from reunite.neighbors import jaccard_graph, nearest_neighbors
-from reunite.cluster import JaccardDBSCAN
-from reunite.losses import ClusterMemory
 from reunite.train import Adam, IdentityBatches, Recipe, Round, train
 from reunite.train.run import Run
-from reunite.evaluate import clustering_scores, retrieval_scores
+from reunite.types import Clusters, ClusterScores, Dataset, Images, Scores
 
 __version__ = "0.1.0"
 

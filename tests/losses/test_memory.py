@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import memory as oracle
 
+from oracles import memory as oracle
 from reunite.errors import InputError
 from reunite.losses import ClusterMemory
 
@@ -19,7 +19,7 @@ NINE_LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
 
 def nine(update: str, temperature: float = 0.5) -> ClusterMemory:
     loss = ClusterMemory(temperature=temperature, momentum=0.1, update=update)
-    loss.begin(torch.stack([NINE[NINE_LABELS == label].mean(dim=0) for label in range(3)]))
+    loss.begin(torch.stack([NINE[label == NINE_LABELS].mean(dim=0) for label in range(3)]))
     return loss
 
 
@@ -36,10 +36,14 @@ def test_nine_points_in_the_plane_by_hand():
     np.testing.assert_allclose(loss.memory, expected, atol=1e-6)
     assert float(loss(NINE, NINE_LABELS)) == pytest.approx(0.203465, abs=1e-6)
     loss.update(NINE, NINE_LABELS)
-    np.testing.assert_allclose(loss.memory, [[0.788710, 0.614766], [-0.947203, 0.320636], [0.471148, -0.882054]], atol=1e-6)
+    np.testing.assert_allclose(
+        loss.memory, [[0.788710, 0.614766], [-0.947203, 0.320636], [0.471148, -0.882054]], atol=1e-6
+    )
     hard = nine("hard")
     hard.update(NINE, NINE_LABELS)
-    np.testing.assert_allclose(hard.memory, [[0.781123, 0.624377], [-0.251504, 0.967856], [0.485684, -0.874134]], atol=1e-6)
+    np.testing.assert_allclose(
+        hard.memory, [[0.781123, 0.624377], [-0.251504, 0.967856], [0.485684, -0.874134]], atol=1e-6
+    )
 
 
 @pytest.mark.data

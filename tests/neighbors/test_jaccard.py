@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles.features import NASTY, nasty, people
-from oracles.jaccard import jaccard_by_sets
 from scipy.sparse import csr_array
 
+from oracles.features import NASTY, nasty, people
+from oracles.jaccard import jaccard_by_sets
 from reunite.errors import InputError
 from reunite.neighbors import jaccard
 from reunite.neighbors.jaccard import graph_of_neighbors, jaccard_graph

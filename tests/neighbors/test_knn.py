@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from oracles.features import NASTY, nasty, people
 from oracles.neighbors import nearest_by_sorting
-
 from reunite.errors import InputError
 from reunite.neighbors.knn import nearest_neighbors
 

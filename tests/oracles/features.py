@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def people(n: int, dimensions: int = 16, seed: int = 0, spread: float = 0.6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def people(
+    n: int, dimensions: int = 16, seed: int = 0, spread: float = 0.6
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, identities (sizes about 1 to 12) and cameras 0 to 3."""
     rng = np.random.default_rng(seed)
     identity = np.repeat(np.arange(n), rng.integers(1, 13, n))[:n]

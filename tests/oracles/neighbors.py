@@ -6,7 +6,7 @@ import numpy as np
 
 
 def nearest_by_sorting(rows: np.ndarray, k: int, queries: np.ndarray | None = None) -> np.ndarray:
-    """Indices (m, k) of the nearest `rows`, from float64 cosines rounded far above float32 noise, so that ties are ties.
+    """Indices (m, k) of the nearest `rows`, from float64 cosines rounded above float32 noise, so that ties are ties.
 
     In a search of `rows` in themselves each row comes first.
     """

@@ -61,7 +61,9 @@ def embed(
 def _every_image(dataset: Dataset) -> tuple[Images, np.ndarray]:
     """Each image of a data set once, with the part it is in; an image in query and gallery counts as gallery."""
     parts = {"train": dataset.train, "gallery": dataset.gallery, "query": dataset.query}
-    columns = {name: np.concatenate([getattr(part, name) for part in parts.values()]) for name in Images.__dataclass_fields__}
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts.values()]) for name in Images.__dataclass_fields__
+    }
     split = np.concatenate([np.full(len(part), name) for name, part in parts.items()])
     _, first = np.unique(columns["paths"], return_index=True)
     first.sort()
@@ -76,7 +78,13 @@ def _mark(run: Path) -> str:
 
 def _write(path: Path, rows: Images, split: np.ndarray, embeddings: np.ndarray) -> None:
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.reshape(-1)), embeddings.shape[1])
-    columns = {"path": rows.paths, "split": split, "identity": rows.identity, "camera": rows.camera, "track": rows.track}
+    columns = {
+        "path": rows.paths,
+        "split": split,
+        "identity": rows.identity,
+        "camera": rows.camera,
+        "track": rows.track,
+    }
     table = pa.table({**{name: pa.array(column.tolist()) for name, column in columns.items()}, "embedding": vectors})
     with replacing(path) as temporary:
         pq.write_table(table, temporary)

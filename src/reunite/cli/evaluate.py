@@ -21,7 +21,9 @@ def evaluate(
     data: Data,
     device: Device = None,
     on_error: OnError = "raise",
-    out: Annotated[Path | None, typer.Option(help="Where scores go; scores.json in the run folder when left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where scores go; scores.json in the run folder when left out.")
+    ] = None,
 ) -> None:
     """Test the encoder of a run: mAP, mINP and CMC under the data set's own protocol."""
     opened = Run.open(run)

@@ -17,7 +17,9 @@ from reunite.errors import InputError
 from reunite.train import Recipe
 from reunite.train.describe import set_field
 
-Data = Annotated[Path, typer.Argument(help="A folder of images, a public data set, or a CSV or Parquet table.", show_default=False)]
+Data = Annotated[
+    Path, typer.Argument(help="A folder of images, a public data set, or a CSV or Parquet table.", show_default=False)
+]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, as `reunite train` leaves it.", show_default=False)]
 Seed = Annotated[int, typer.Option(help="Of every random number drawn.", min=0)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the best there is when left out.")]

@@ -27,7 +27,9 @@ def report(
     data: Annotated[Path | None, typer.Option(help="The data, where it has moved since training.")] = None,
     device: Device = None,
     on_error: OnError = "raise",
-    out: Annotated[Path | None, typer.Option(help="The page to write; report.html in the run folder when left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write; report.html in the run folder when left out.")
+    ] = None,
 ) -> None:
     """Write one self-contained HTML page: scores, clusters, ranked lists, a map."""
     target, _ = write_report(Run.open(run), data, device=device, on_error=on_error, out=out)

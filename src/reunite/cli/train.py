@@ -34,9 +34,12 @@ from reunite.types import UNKNOWN, Dataset, Scores
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or FILE.py:FUNCTION.", show_default=False)],
     data: Data,
-    out: Annotated[Path, typer.Option(help="The run folder; an unfinished run in it is continued.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="The run folder; an unfinished run in it is continued.", show_default=False)
+    ],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."),
     ] = None,
     seed: Seed = 0,
     device: Device = None,
@@ -78,7 +81,9 @@ def run_training(
     run = Run.create(out, recipe, seed=seed, data=data, facts={**facts, **_versions(accelerator), "note": dataset.note})
     resume = run.checkpoint()
     done = 0 if resume is None else resume.number + 1
-    console.print(f"{dataset.name}: {len(dataset.train):,} training images, {len(dataset.query):,} queries. {dataset.note}")
+    console.print(
+        f"{dataset.name}: {len(dataset.train):,} training images, {len(dataset.query):,} queries. {dataset.note}"
+    )
     if done:
         console.print(f"{out} has {done} of {recipe.rounds} rounds; going on from there.")
     tester = _Tester.of(dataset, recipe, on_error, memory)

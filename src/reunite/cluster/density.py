@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from scipy.sparse import csr_array, sparray, spmatrix
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import validate_data
 
@@ -20,7 +20,7 @@ TIE_TOLERANCE = 1e-6
 exactly 0.5), and whether float32 puts them a hair above or below eps would otherwise decide which clusters merge."""
 
 
-def dbscan_labels(graph: sparray | spmatrix, eps: float, min_samples: int) -> Int64[np.ndarray, " n"]:
+def dbscan_labels(graph: csr_array, eps: float, min_samples: int) -> Int64[np.ndarray, " n"]:
     """DBSCAN (Ester et al. 1996) on a sparse graph of distances; -1 is noise.
 
     Equal to scikit-learn's on the same graph, element by element, except for the rule on ties: two points are
@@ -40,9 +40,7 @@ def dbscan_labels(graph: sparray | spmatrix, eps: float, min_samples: int) -> In
     return _dbscan(graph, eps, min_samples)[0]
 
 
-def _dbscan(
-    graph: sparray | spmatrix, eps: float, min_samples: int
-) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+def _dbscan(graph: csr_array, eps: float, min_samples: int) -> tuple[Int64[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     if graph.ndim != 2 or graph.shape[0] != graph.shape[1]:
         raise InputError(f"graph must be square, one row and column per point; got shape {graph.shape}.")
     if not eps >= 0:
@@ -79,7 +77,7 @@ class JaccardDBSCAN(ClusterMixin, BaseEstimator):
         self.eps = eps
         self.min_samples = min_samples
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> JaccardDBSCAN:
         """Cluster the rows of `X`, (n, d); their lengths do not matter. `y` is ignored.
 
         Raises:

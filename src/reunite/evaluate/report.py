@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -24,7 +24,7 @@ from reunite.evaluate.thumbnails import (
     plain_item,
     ranked_lists,
 )
-from reunite.types import Images, Scores
+from reunite.types import Images, Scores, check_embeddings
 
 MAP_POINTS = 1_500
 TABLE_ROUNDS = 60
@@ -48,13 +48,13 @@ class RunStory:
         before, after: retrieval scores of the untrained and of the trained model, or None.
 
     Raises:
-        InputError: labels, embeddings or scores do not have one row per image.
+        InputError: labels, embeddings or scores do not have one row per image, or embeddings are not finite.
     """
 
     title: str
     recipe: str
     facts: dict[str, str]
-    rounds: list[dict[str, float]]
+    rounds: Sequence[Mapping[str, int | float]]
     train: Images
     labels: NDArray[np.int64]
     train_embeddings: NDArray[np.float32] | None
@@ -74,6 +74,8 @@ class RunStory:
             ("gallery_embeddings", self.gallery_embeddings, self.gallery),
             ("after.average_precision", precision, self.query),
         ):
+            if rows is not None and name.endswith("embeddings"):
+                check_embeddings(rows, name)
             if rows is not None and len(rows) != len(images):
                 raise InputError(
                     f"{name} must have one row for each of its {len(images):,} images; got {len(rows):,} rows. "
@@ -176,24 +178,18 @@ def _missing(sentence: str) -> str:
 
 def _scores(story: RunStory) -> str:
     after, before = _measured(story.after), _measured(story.before)
-    values: list[tuple[str, Callable[[Scores], float]]] = [
-        ("mAP", lambda scores: scores.mAP),
-        ("rank-1", lambda scores: scores.rank1),
-        ("mINP", lambda scores: scores.mINP),
-    ]
-    cards = (
-        [_score_card(name, value(after), value(before) if before else None) for name, value in values] if after else []
-    )
+    cards = []
+    for name, attribute in (("mAP", "mAP"), ("rank-1", "rank1"), ("mINP", "mINP")):
+        if after:
+            cards.append(_score_card(name, getattr(after, attribute), getattr(before, attribute) if before else None))
     count, noise = _counts(story)
     known = _individuals(story.train)
-    true = f"for {known:,} known individuals" if known else f"among {_number(len(story.train), 'image')}"
-    share, images = 100 * noise / max(1, len(story.train)), _number(len(story.train), "image")
+    images, share = _number(len(story.train), "image"), 100 * noise / max(1, len(story.train))
+    true = f"for {_number(known, 'known individual')}" if known else f"among {images}"
     cards += [_card("clusters", f"{count:,}", true), _card("noise", f"{share:.1f} %", f"{noise:,} of {images}")]
     text = f'<dl class="cards">{"".join(cards)}</dl>'
     if after is None:
-        return text + _missing(
-            "Retrieval was not measured: the run has no queries with a known individual in the gallery."
-        )
+        return text + _missing("Retrieval was not measured: there are no scored queries with a match in the gallery.")
     skipped = f"; {after.skipped:,} more have no match there" if after.skipped else ""
     compared = "" if before else " The untrained model was not measured."
     note = f"Retrieval over {_number(after.queries, 'query', 'queries')} in {len(story.gallery):,} gallery images"
@@ -223,7 +219,7 @@ def _rounds(story: RunStory) -> str:
     return f'<div class="charts">{charts}</div>{_round_table(story.rounds)}'
 
 
-def _round_table(rounds: Sequence[dict[str, float]]) -> str:
+def _round_table(rounds: Sequence[Mapping[str, int | float]]) -> str:
     """The numbers behind the curves; at most `TABLE_ROUNDS` rounds, evenly spread."""
     names = {"round": "round", **{name: title for name, title, _ in ROUND_COLUMNS}}
     columns = [name for name in names if any(name in row for row in rounds)]
@@ -241,7 +237,7 @@ def _round_table(rounds: Sequence[dict[str, float]]) -> str:
     )
 
 
-def _cell(value: float | None, number_format: str) -> str:
+def _cell(value: int | float | None, number_format: str) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:{number_format}}"
 
 
@@ -249,9 +245,7 @@ def _ranked(story: RunStory, rng: np.random.Generator) -> str:
     if story.query_embeddings is None or story.gallery_embeddings is None:
         return _missing("There are no ranked lists: the run has no embeddings of a query and a gallery.")
     if not (story.query.identity >= 0).any() or not (story.gallery.identity >= 0).any():
-        return _missing(
-            "There are no ranked lists: no query and gallery with known individuals to tell right from wrong."
-        )
+        return _missing("There are no ranked lists: without known individuals nothing tells right from wrong.")
     precision = story.after.average_precision if story.after else None
     lists = ranked_lists(story.query, story.gallery, story.query_embeddings, story.gallery_embeddings, precision, rng)
     if not lists:
@@ -300,12 +294,13 @@ def _map(story: RunStory, seed: int) -> str:
         drawing = scatter_map(points, groups, name=f"map-{name}", description=f"Map of the embeddings by {name}")
         drawn += f'<figure class="chart"><figcaption>{title}</figcaption>{drawing}</figure>'
     sampled = len(rows) < len(story.labels)
-    part = f"{len(rows):,} of {len(story.labels):,}" if sampled else f"All {len(rows):,}"
+    part = f"All {len(rows):,} training images"
+    if sampled:
+        part = f"{len(rows):,} of {len(story.labels):,} training images: whole clusters drawn at random, and some noise"
     return (
-        f'<div class="charts maps">{drawn}</div><p class="note">{part} training images'
-        f"{': whole clusters, drawn at random, and noise in its true share' if sampled else ''}. Near points are similar "
-        "images (PCA, then t-SNE); the axes and the distances between far groups mean nothing. Colors repeat: they only "
-        "tell neighboring groups apart.</p>"
+        f'<div class="charts maps">{drawn}</div><p class="note">{part}. Near points are similar images (PCA, then '
+        "t-SNE); the axes and the distances between far groups mean nothing. Colors repeat: they only tell neighboring "
+        "groups apart.</p>"
     )
 
 
@@ -323,7 +318,7 @@ def _clusters(story: RunStory, rng: np.random.Generator) -> str:
 def _cluster(images: Images, example: ClusterExample) -> str:
     facts = [_number(example.size, "image")]
     if not math.isnan(example.purity):
-        facts.append(f"purity {100 * example.purity:.0f} %")
+        facts.append(f"purity {100 * example.purity:.0f}\u00a0%")
     if not math.isnan(example.cohesion):
         facts.append(f"cohesion {example.cohesion:.2f}")
     items = "".join(
@@ -346,7 +341,7 @@ def _noise(story: RunStory, rng: np.random.Generator) -> str:
     text = f"{len(rows)} of {_number(count, 'image')} without a cluster, drawn at random. " if len(rows) < count else ""
     items = "".join(plain_item(story.train, int(row), "noise") for row in rows)
     return (
-        f'<p class="note">{text}They are too unlike any group to be trained on in the last round.</p>'
+        f'<p class="note">{text}The clusterer put them into no group, so the last round was not trained on them.</p>'
         f'<ul class="strip wrap">{items}</ul>'
     )
 
@@ -389,12 +384,12 @@ def _facts(story: RunStory) -> str:
 
 
 READING = """<p><b>mAP</b> asks whether all images of an individual come before everybody else's in a ranked list,
-<b>rank-1</b> whether the first one is right, <b>mINP</b> how far down the hardest match lies; 100 is perfect. <b>ARI</b>
-and <b>pairwise F</b> compare clusters with known individuals over all pairs of images: were those put together that
-belong together? <b>Noise</b> is what the clusterer left out. A cluster's <b>purity</b> is the share of its most frequent
-individual, its <b>cohesion</b> the mean cosine similarity of its images to their center. A cluster is a guess: even a
-pure one may be only half of an individual.</p>"""
+<b>rank-1</b> whether the first one is right, <b>mINP</b> how far down the hardest match lies; 100 is perfect.
+<b>ARI</b> and <b>pairwise F</b> compare clusters with known individuals over all pairs of images: were those put
+together that belong together? <b>Noise</b> is what the clusterer left out. A cluster's <b>purity</b> is the share of
+its most frequent individual, its <b>cohesion</b> the mean cosine similarity of its images to their center. A cluster is
+a guess: even a pure one may be only half of an individual.</p>"""
 
 LIMITS = """<p>Not for identifying or following people who have not agreed to it, and not for surveillance. Not for any
-decision about a person: the ranked lists above show how wrong a confident answer can be, and errors are rarely spread
-evenly over groups of people. A score on this data says little about other cameras, places or times.</p>"""
+decision about a person: a confident answer can be wrong, as ranked lists show, and errors are rarely spread evenly over
+groups of people. A score on this data says little about other cameras, places or times.</p>"""

@@ -41,9 +41,12 @@ def retrieval_scores(
     not count, as in torchreid and OpenUnReID; Market-1501's own Matlab code counts the latter with AP 0.
 
     Args:
-        query, gallery: rows of any length; normalised here, into copies.
-        query_identity, gallery_identity: whole numbers; -1 is unknown.
-        query_camera, gallery_camera: whole numbers, -1 is unknown; None (both) where cameras do not matter.
+        query: rows of any length; normalised here, into a copy.
+        gallery: likewise, with as many columns.
+        query_identity: whole numbers; -1 is unknown.
+        gallery_identity: whole numbers; -1 is junk.
+        query_camera: whole numbers, -1 is unknown; None where cameras do not matter.
+        gallery_camera: likewise; None if and only if `query_camera` is.
         average_precision: "step", the mean of the precisions at the matches, as torchreid, fast-reid and Cluster
             Contrast compute it; or "trapezoid", the area under the interpolated precision-recall curve, as
             Market-1501's Matlab, BUC and DBC do. The second is never larger; do not compare one with the other.
@@ -78,7 +81,9 @@ def retrieval_scores(
         check_codes(exclude, len(asked), "exclude"),
     )
     valid = protocol.gallery_rows
-    scores = _score(unit_rows(asked), unit_rows(searched[valid]), protocol, average_precision == "trapezoid", block_size)
+    scores = _score(
+        unit_rows(asked), unit_rows(searched[valid]), protocol, average_precision == "trapezoid", block_size
+    )
     scored = ~np.isnan(scores[:, 0])
     first = scores[scored, 2].astype(np.int64)
     ranks = min(max_rank, len(valid))
@@ -137,14 +142,14 @@ class _Protocol:
         shared = np.isin(self._query_identity[self._query_identity >= 0], self._sorted_identity).any()
         if shared and ignored and (self._query_camera >= 0).any():
             raise InputError(
-                f"No query has a match in the gallery: all {ignored:,} gallery images that show a query's identity come "
-                "from the camera of that query, and the protocol ignores those. If the images come from one camera, or "
-                "cameras do not matter, pass query_camera=None and gallery_camera=None."
+                f"No query has a match in the gallery: all {ignored:,} gallery images that show a query's identity "
+                "come from the camera of that query, and the protocol ignores those. If the images come from one "
+                "camera, or cameras do not matter, pass query_camera=None and gallery_camera=None."
             )
         raise InputError(
-            f"No query has a match in the gallery: {len(queries):,} queries and {len(self.gallery_rows):,} gallery images "
-            "(those of unknown identity, -1, left out) have no identity in common, or only the query image itself. "
-            "Check that both sides number identities in the same way."
+            f"No query has a match in the gallery: {len(queries):,} queries and {len(self.gallery_rows):,} gallery "
+            "images (those of unknown identity, -1, left out) have no identity in common, or only the query image "
+            "itself. Check that both sides number identities in the same way."
         )
 
 

@@ -28,7 +28,7 @@ def count_ranks(similarity: NDArray[np.float32], matches: NDArray[np.int64]) -> 
 
 @njit(cache=True, nogil=True)
 def sweep_ranks(similarity: NDArray[np.float32], matches: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same in one pass: every gallery image is looked up among the sorted matches, whatever their number.
+    """The same ranks, ascending, in one pass: every gallery image is looked up among the sorted matches.
 
     `matches` are ascending, so a stable sort by similarity settles ties by index.
     """

@@ -21,7 +21,7 @@ from reunite.types import Clusters, Images, unit_rows
 BYTES = 3_000
 """Most bytes of one encoded thumbnail; 200 of them are less than 1 MB of page."""
 
-AREA = 72 * 126
+AREA = 80 * 140
 """Area of a thumbnail in CSS pixels. One area, not one height: tall people and wide vehicles share a strip."""
 
 
@@ -62,7 +62,7 @@ class ClusterExample:
 
     Attributes:
         label: its number.
-        choice: why it is shown: largest, median size or least cohesive.
+        choice: why it is shown: largest, median size, least cohesive, or several of these.
         size: images in it.
         cohesion: mean cosine similarity of its images to their center; NaN without embeddings.
         purity: share of its identified images that show its majority individual; NaN if none is identified.
@@ -84,7 +84,7 @@ def thumbnail(path: str) -> Thumbnail:
     try:
         picture, readable = Image.fromarray(decode(path)), True
     except (ImageError, OSError):
-        picture, readable = Image.new("RGB", (72, 126), (150, 150, 150)), False
+        picture, readable = Image.new("RGB", (80, 140), (150, 150, 150)), False
     scale = min((AREA / (picture.width * picture.height)) ** 0.5, 160 / picture.width, 160 / picture.height)
     width, height = (max(8, round(side * scale)) for side in picture.size)
     code = base64.b64encode(_encode(picture, width, height)).decode("ascii")
@@ -96,7 +96,7 @@ def _encode(picture: Image.Image, width: int, height: int) -> bytes:
     code = b""
     for density in (2.0, 1.5, 1.0, 0.5):
         small = picture.resize((round(width * density), round(height * density)), Image.Resampling.LANCZOS)
-        for quality in (80, 60, 40):
+        for quality in (70, 45):
             buffer = BytesIO()
             small.save(buffer, "WEBP", quality=quality)
             code = buffer.getvalue()
@@ -222,13 +222,16 @@ def cluster_examples(
         # The mean cosine of unit rows to the direction of their sum is the length of that sum over their number.
         cohesion = np.linalg.norm(_sums_of_unit_rows(clusters, embeddings), axis=1) / clusters.sizes
         choices["least cohesive"] = np.argsort(cohesion, kind="stable")[:each]
-    examples: dict[int, ClusterExample] = {}
+    reasons: dict[int, list[str]] = {}
     for choice, numbers in choices.items():
-        for number in (int(each_number) for each_number in numbers):
-            if number not in examples:
-                members = np.flatnonzero(clusters.labels == number)
-                examples[number] = _example(members, int(labels[members[0]]), choice, identity, embeddings, rng, shown)
-    return list(examples.values())
+        for number in numbers.tolist():
+            reasons.setdefault(number, []).append(choice)
+    examples = []
+    for number, reason in reasons.items():
+        members = np.flatnonzero(clusters.labels == number)
+        label = int(labels[members[0]])
+        examples.append(_example(members, label, ", ".join(reason), identity, embeddings, rng, shown))
+    return examples
 
 
 def _sums_of_unit_rows(clusters: Clusters, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

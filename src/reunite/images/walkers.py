@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -37,6 +37,7 @@ BAGS: tuple[Color, ...] = (
 
 Pattern = Literal["plain", "stripes", "checks", "block", "logo", "two-tone", "raglan", "open"]
 Legwear = Literal["trousers", "loose trousers", "leggings", "shorts", "skirt", "long skirt"]
+LEGWEAR: tuple[Legwear, ...] = get_args(Legwear)
 Hair = Literal["bald", "short", "bob", "long", "ponytail", "bun", "curls"]
 Hat = Literal["none", "cap", "beanie", "hood"]
 Bag = Literal["none", "backpack", "shoulder", "hand"]
@@ -86,11 +87,7 @@ def random_walker(rng: np.random.Generator) -> Walker:
     """An individual drawn at random. Colours come from short lists, so that look-alikes are frequent."""
     upper, second = _two_colors(rng)
     slim = rng.random() < 0.5
-    legwear = _choose(
-        rng,
-        ("trousers", "loose trousers", "leggings", "shorts", "skirt", "long skirt"),
-        (0.40, 0.12, 0.14, 0.17, 0.11, 0.06),
-    )
+    legwear = _choose(rng, LEGWEAR, (0.40, 0.12, 0.14, 0.17, 0.11, 0.06))
     coat = rng.random() < 0.14 and legwear in ("trousers", "leggings", "skirt")
     return Walker(
         girth=float(np.clip(rng.normal(1.0, 0.13), 0.78, 1.42)),

@@ -115,7 +115,11 @@ class ClusterMemory(nn.Module):
             raise InputError(
                 f"Expected embeddings of shape ({len(labels)}, {self.memory.shape[1]}); got {tuple(embeddings.shape)}."
             )
-        if labels.device.type == "cpu" and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.memory):
+        if (
+            labels.device.type == "cpu"
+            and len(labels)
+            and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.memory)
+        ):
             raise InputError(
                 f"Labels must be rows of the memory, 0 to {len(self.memory) - 1}; got {int(labels.min())} to "
                 f"{int(labels.max())}. Noise (-1) is not trained on."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -61,14 +62,14 @@ def build_backbone(name: str, pretrained: bool, image_size: tuple[int, int]) -> 
 
 
 def _timm(name: str, pretrained: bool, image_size: tuple[int, int]) -> Backbone:
-    options = {} if name.startswith("hf-hub:") else _size_option(name, image_size)
+    options: dict[str, Any] = {} if name.startswith("hf-hub:") else _size_option(name, image_size)
     try:
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **options)
     except Exception as error:  # timm, the hub client and its transport each raise their own kinds
         if not pretrained and not name.startswith("hf-hub:"):
             raise
         raise WeightsError(_unreachable(name)) from error
-    config = network.pretrained_cfg
+    config: dict[str, Any] = vars(network).get("pretrained_cfg", {})
     return Backbone(network, config.get("mean", IMAGENET_DEFAULT_MEAN), config.get("std", IMAGENET_DEFAULT_STD))
 
 

@@ -29,22 +29,21 @@ class _Grouped(nn.Module):
         chunks = inputs.split(self.bn_group_size) if self.training else (inputs,)
         if len(chunks) == 1 or self.running_mean is None:
             return torch.cat([super(_Grouped, self).forward(chunk) for chunk in chunks])
-        start = [buffer.clone() for buffer in self.buffers(recurse=False)]
+        start = dict(self.named_buffers(recurse=False))
         outputs, statistics = [], []
         for chunk in chunks:
-            self._restore(start)
+            # Fresh buffers for each chunk: autograd still holds those of the chunk before.
+            self._buffers.update({name: value.clone() for name, value in start.items()})
             outputs.append(super().forward(chunk))
-            statistics.append([buffer.clone() for buffer in self.buffers(recurse=False)])
-        kept = statistics[0] if self.bn_running == "first" else [_mean(each) for each in zip(*statistics, strict=True)]
-        self._restore(kept)
+            statistics.append(dict(self.named_buffers(recurse=False)))
+        for name, value in start.items():
+            kept = [each[name] for each in statistics]
+            value.copy_(kept[0] if self.bn_running == "first" else _mean(kept))
+        self._buffers.update(start)
         return torch.cat(outputs)
 
-    def _restore(self, values: list[Tensor]) -> None:
-        for buffer, value in zip(self.buffers(recurse=False), values, strict=True):
-            buffer.copy_(value)
 
-
-def _mean(values: tuple[Tensor, ...]) -> Tensor:
+def _mean(values: list[Tensor]) -> Tensor:
     return torch.stack(values).mean(dim=0) if values[0].is_floating_point() else values[0]
 
 
@@ -76,6 +75,6 @@ def group_batch_norm(network: nn.Module, group_size: int | None, running: Runnin
         raise InputError(f"bn_group_size must be at least 2 images, or None for the whole batch; got {group_size}.")
     for layer in network.modules():
         if isinstance(layer, _BatchNorm) and not isinstance(layer, _Grouped):
-            layer.__class__ = _grouped_class(type(layer))
+            layer.__class__ = _grouped_class(type(layer))  # type: ignore[arg-type,assignment]
             layer.bn_group_size, layer.bn_running = group_size, running  # type: ignore[assignment]
     return network

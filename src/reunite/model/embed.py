@@ -59,9 +59,7 @@ def embed(
             progress=lambda done, _: tell(done, steps),
         )
         rows = np.flatnonzero(pixels.readable)
-        result[rows] = embed_pixels(
-            encoder, pixels, rows, batch_size, lambda done, _: tell(len(images) + done, steps)
-        )
+        result[rows] = embed_pixels(encoder, pixels, rows, batch_size, lambda done, _: tell(len(images) + done, steps))
     return result
 
 
@@ -79,7 +77,9 @@ def embed_pixels(
     encoder.eval()
     starts = range(0, len(rows), batch_size)
     with torch.inference_mode():
-        for start, batch in zip(starts, prefetch(pixels.read(rows[at : at + batch_size]) for at in starts), strict=True):
+        for start, batch in zip(
+            starts, prefetch(pixels.read(rows[at : at + batch_size]) for at in starts), strict=True
+        ):
             output = encoder(torch.from_numpy(batch).to(where, non_blocking=True))
             result[start : start + len(batch)] = output.cpu().numpy()
             if progress is not None:

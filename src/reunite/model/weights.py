@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -29,7 +30,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise WeightsError(f"Weights file {str(file)!r} does not exist.")
     try:
-        content = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+        with (
+            warnings.catch_warnings()
+        ):  # torch warns of pickle protocols before it refuses the file, which is what we tell
+            warnings.simplefilter("ignore")
+            content = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(

@@ -61,7 +61,9 @@ class Checkpoint:
         """
         self.restore_encoder(encoder)
         own = loss.state_dict()
-        loss.load_state_dict({name: v for name, v in self._under("loss.").items() if own[name].shape == v.shape}, strict=False)
+        loss.load_state_dict(
+            {name: v for name, v in self._under("loss.").items() if own[name].shape == v.shape}, strict=False
+        )
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in self._under("optimizer.").items():
             place, _, key = name.partition(".")

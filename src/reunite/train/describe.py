@@ -26,7 +26,11 @@ def arguments(part: Any) -> dict[str, Any]:
     if hasattr(part, "get_params"):
         return part.get_params()
     parameters = inspect.signature(type(part).__init__).parameters.values()
-    named = [each.name for each in parameters if each.name != "self" and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    named = [
+        each.name
+        for each in parameters
+        if each.name != "self" and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
     return {name: getattr(part, name) for name in named if hasattr(part, name)}
 
 
@@ -38,7 +42,11 @@ def describe(part: Any, depth: int = 0) -> str:
     if not _is_part(part):
         return repr(part)
     values = arguments(part)
-    name = type(part).__name__ if type(part).__module__.startswith("reunite.") else f"{type(part).__module__}.{type(part).__name__}"
+    name = (
+        type(part).__name__
+        if type(part).__module__.startswith("reunite.")
+        else f"{type(part).__module__}.{type(part).__name__}"
+    )
     if depth:
         return f"{name}({', '.join(f'{key}={value!r}' for key, value in values.items())})"
     lines = [f"{_pad(1)}{key}={describe(value, 1)},\n" for key, value in values.items()]
@@ -83,7 +91,9 @@ def _literal(text: str, old: Any, name: str) -> Any:
 
 
 def _is_part(value: Any) -> bool:
-    return hasattr(value, "__dict__") and not isinstance(value, type) and not callable(getattr(value, "__wrapped__", None))
+    return (
+        hasattr(value, "__dict__") and not isinstance(value, type) and not callable(getattr(value, "__wrapped__", None))
+    )
 
 
 def _pad(depth: int) -> str:

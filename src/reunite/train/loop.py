@@ -23,7 +23,8 @@ from reunite.model.batch_norm import group_batch_norm
 from reunite.model.embed import embed_pixels
 from reunite.model.encoder import Encoder
 from reunite.train.checkpoint import Checkpoint
-from reunite.train.recipe import Recipe
+from reunite.train.describe import describe
+from reunite.train.recipe import Memory, Recipe
 from reunite.train.rounds import Round
 from reunite.types import Clusters, Images
 
@@ -96,7 +97,9 @@ def train(
         clock["train"] = time.perf_counter()
         session.begin_round(recipe, number, centroids(embeddings, labels))
         batches = recipe.batches(labels, images.camera, np.random.default_rng([seed, BATCHES, number]))
-        loss = session.train_round(recipe, _inputs(recipe, pixels, rows, labels, batches, seed, number), number, seed, tell)
+        loss = session.train_round(
+            recipe, _inputs(recipe, pixels, rows, labels, batches, seed, number), number, seed, tell
+        )
         clock["end"] = time.perf_counter()
         seconds = {stage: round(clock[after] - clock[stage], 3) for stage, after in _STAGES}
         yield Round(
@@ -130,7 +133,7 @@ class _Session:
     def begin_round(self, recipe: Recipe, number: int, means: np.ndarray) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.optimizer.rate(number)
-        if hasattr(self.loss, "begin"):
+        if isinstance(self.loss, Memory):
             self.loss.begin(torch.from_numpy(means).to(self.accelerator.device))
 
     def train_round(self, recipe: Recipe, inputs: Iterator, number: int, seed: int, tell: Progress) -> float:
@@ -158,7 +161,7 @@ class _Session:
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.optimizer.step()
-        if hasattr(self.loss, "update"):
+        if isinstance(self.loss, Memory):
             self.loss.update(embeddings.detach(), labels)  # the memory moves here, in the open
         return loss.detach()
 
@@ -172,9 +175,11 @@ def untrained(recipe: Recipe, seed: int = 0) -> Encoder:
 def _begin(recipe: Recipe, seed: int, accelerator: Accelerator, resume: Checkpoint | None) -> _Session:
     encoder = untrained(recipe, seed)
     group_batch_norm(encoder, recipe.bn_group_size, recipe.bn_running)
-    encoder.to(accelerator.device, memory_format=torch.channels_last)
+    encoder.to(accelerator.device).to(memory_format=torch.channels_last)
     loss = copy.deepcopy(recipe.loss).to(accelerator.device)
-    network, optimizer = accelerator.prepare(encoder, recipe.optimizer.build([*encoder.parameters(), *loss.parameters()]))
+    network, optimizer = accelerator.prepare(
+        encoder, recipe.optimizer.build([*encoder.parameters(), *loss.parameters()])
+    )
     if resume is not None:
         resume.restore(encoder, loss, optimizer)
     return _Session(accelerator, encoder, network, loss, optimizer)
@@ -204,21 +209,28 @@ def _inputs(
 def _check_batch(size: int, group: int | None) -> None:
     rest = size if group is None else size % group
     if size == 1 or rest == 1:
-        raise InputError(f"A batch of {size} images leaves one image alone in a batch norm group of {group}; change either.")
+        raise InputError(
+            f"A batch of {size} images leaves one image alone in a batch norm group of {group}; change either."
+        )
 
 
 def _check_clusters(clusters: Clusters, number: int, recipe: Recipe) -> None:
     if clusters.count >= 2:
         return
-    images = len(clusters.labels)
-    found = "no cluster: every image is noise" if clusters.count == 0 else "one cluster, with nothing to tell it apart from"
-    advice = (
-        "Loosen the clustering (a larger eps, a smaller min_samples or k1), start from pretrained weights, or bring more "
-        "images of each individual."
-        if clusters.count == 0
-        else "Tighten the clustering (a smaller eps, a larger min_samples), or check that the images show more than one individual."
-    )
-    raise ClusteringError(f"Round {number}: {recipe.clusterer} found {found} ({images:,} images). {advice}")
+    if clusters.count == 0:
+        found = "no cluster: every image is noise"
+        advice = (
+            "Loosen the clustering (a larger eps, a smaller min_samples or k1), start from pretrained weights, or bring more "
+            "images of each individual."
+        )
+    else:
+        found = "one cluster, with nothing to tell it apart from"
+        advice = (
+            "Tighten the clustering (a smaller eps, a larger min_samples), or check that the images show more than one "
+            "individual."
+        )
+    where = f"Round {number}: {describe(recipe.clusterer, 1)}"
+    raise ClusteringError(f"{where} found {found} ({len(clusters.labels):,} images). {advice}")
 
 
 @contextmanager

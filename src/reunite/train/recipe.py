@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -28,11 +28,16 @@ class Clusterer(Protocol):
         ...
 
 
-class Loss(Protocol):
-    """pytorch-metric-learning's call. A loss with a memory also has `begin(centroids)` and `update(embeddings, labels)`."""
+@runtime_checkable
+class Memory(Protocol):
+    """What a loss has that keeps a memory. Every loss is an nn.Module called as ``loss(embeddings, labels) -> scalar``."""
 
-    def __call__(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """A scalar; calling it twice gives the same number."""
+    def begin(self, centroids: Tensor) -> None:
+        """Start of a round: one row per cluster."""
+        ...
+
+    def update(self, embeddings: Tensor, labels: Tensor) -> None:
+        """After the optimizer step."""
         ...
 
 

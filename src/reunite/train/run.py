@@ -1,13 +1,13 @@
 """The run folder: what a training run leaves behind, and how it goes on after a stop.
 
-    run.json                 what was run: recipe, encoder, seed, data, command, versions
-    scores.jsonl             a line per round: loss, clusters, noise, scores, seconds
-    labels/000.npy           the clusters of each round, in the order of images.json
-    images.json              paths of the training images
-    before.json              retrieval scores of the untrained encoder, where the data has a test
-    checkpoint.safetensors   weights, optimizer, labels of the last finished round
-    scores.json              the last evaluation, written by `reunite evaluate`
-    report.html              written by `reunite report`
+run.json                 what was run: recipe, encoder, seed, data, command, versions
+scores.jsonl             a line per round: loss, clusters, noise, scores, seconds
+labels/000.npy           the clusters of each round, in the order of images.json
+images.json              paths of the training images
+before.json              retrieval scores of the untrained encoder, where the data has a test
+checkpoint.safetensors   weights, optimizer, labels of the last finished round
+scores.json              the last evaluation, written by `reunite evaluate`
+report.html              written by `reunite report`
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Run:
 
         Args:
             folder: made if it does not exist.
-            recipe, seed: what is run.
+            recipe: what is run.
+            seed: of its random numbers.
             data: fingerprint of the training images.
             facts: anything else worth keeping: path of the data, command, versions.
 
@@ -87,7 +88,9 @@ class Run:
         try:
             about = json.loads((path / "run.json").read_text("utf-8"))
         except FileNotFoundError as error:
-            raise RunError(f"{str(path)!r} is not a run folder: it has no run.json. `reunite train` makes one.") from error
+            raise RunError(
+                f"{str(path)!r} is not a run folder: it has no run.json. `reunite train` makes one."
+            ) from error
         except (OSError, ValueError) as error:
             raise RunError(f"{str(path / 'run.json')!r} cannot be read ({error}).") from error
         if about.get("format") != FORMAT:

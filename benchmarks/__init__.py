@@ -1,0 +1,1 @@
+"""Ours beside a peer, on the same input, with equal output checked first. `python -m benchmarks` prints the table."""

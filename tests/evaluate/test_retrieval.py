@@ -1,0 +1,246 @@
+"""Retrieval scores against sorting every query, known values, public features and published programs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oracles.features import NASTY, nasty, people
+from oracles.retrieval import average_precision_of_ranks, score_by_sorting
+from reunite.errors import InputError
+from reunite.evaluate.retrieval import retrieval_scores
+from reunite.evaluate.retrieval_kernels import count_ranks, sweep_ranks
+from reunite.types import Scores
+
+AXES = np.eye(3, dtype=np.float32)
+
+
+def case(seed: int, q: int = 25, g: int = 90) -> dict[str, np.ndarray]:
+    """Queries and a gallery with junk, distractors and unknown cameras; identities from 1."""
+    rows, identity, camera = people(q + g, seed=seed)
+    rng = np.random.default_rng(seed)
+    gallery_identity = identity[q:] + 1
+    gallery_identity[rng.random(g) < 0.1] = -1
+    gallery_identity[rng.random(g) < 0.1] = 0
+    camera[rng.random(q + g) < 0.1] = -1
+    query_identity = identity[:q] + 1
+    query_identity[rng.random(q) < 0.1] = -1
+    return {
+        "query": rows[:q],
+        "gallery": rows[q:],
+        "query_identity": query_identity,
+        "gallery_identity": gallery_identity,
+        "query_camera": camera[:q],
+        "gallery_camera": camera[q:],
+    }
+
+
+def by_sorting(case: dict[str, np.ndarray], **options: object) -> dict[str, object]:
+    def unit(x: np.ndarray) -> np.ndarray:
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    known = case["query_identity"] >= 0
+    identity = np.where(known, case["query_identity"], -2)  # matches nothing
+    similarity = unit(case["query"]) @ unit(case["gallery"]).T
+    cameras = case["query_camera"], case["gallery_camera"]
+    return score_by_sorting(similarity, identity, case["gallery_identity"], *cameras, **options)
+
+
+def assert_scores(scores: Scores, expected: dict[str, object]) -> None:
+    np.testing.assert_allclose(scores.average_precision, expected["average_precision"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(scores.cmc, expected["cmc"], rtol=0, atol=1e-12)
+    assert scores.mAP == pytest.approx(expected["mAP"], abs=1e-12)
+    assert scores.mINP == pytest.approx(expected["mINP"], abs=1e-12)
+    assert scores.queries == np.isfinite(expected["average_precision"]).sum()
+    assert scores.queries + scores.skipped == len(expected["average_precision"])
+    assert scores.rank1 == scores.cmc[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rule", ["step", "trapezoid"])
+def test_equals_sorting(seed: int, rule: str) -> None:
+    given_case = case(seed)
+    scores = retrieval_scores(**given_case, average_precision=rule, block_size=7, max_rank=20)
+    assert_scores(scores, by_sorting(given_case, rule=rule, max_rank=20))
+
+
+def test_excluded_images_are_ignored_for_their_query_only() -> None:
+    given_case = case(1)
+    gallery = np.concatenate([given_case["gallery"], given_case["query"]])
+    same = {
+        **given_case,
+        "gallery": gallery,
+        "gallery_identity": np.concatenate([given_case["gallery_identity"], given_case["query_identity"]]),
+        "gallery_camera": np.full(len(gallery), -1),
+        "query_camera": np.full(25, -1),
+    }
+    exclude = np.where(np.arange(25) % 4, 90 + np.arange(25), -1)
+    assert_scores(retrieval_scores(**same, exclude=exclude), by_sorting(same, exclude=exclude))
+    elsewhere = np.argsort(-(same["query"] @ gallery.T), axis=1)[:, 3]  # whatever it shows, it is ignored
+    assert_scores(retrieval_scores(**same, exclude=elsewhere), by_sorting(same, exclude=elsewhere))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 3), st.integers(-1, 1)), min_size=1, max_size=30),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.integers(-1, 1)), min_size=1, max_size=8),
+)
+def test_ties_rank_in_gallery_order(gallery: list, query: list) -> None:
+    # Rows on three axes: all similarities are exactly 0 or 1, so the order is decided by ties alone.
+    g, q = np.array([*gallery, (0, 1, -1)]), np.array([*query, (0, 1, -1)])
+    given_case = {
+        "query": AXES[q[:, 0]],
+        "gallery": AXES[g[:, 0]],
+        "query_identity": q[:, 1],
+        "gallery_identity": g[:, 1],
+        "query_camera": q[:, 2],
+        "gallery_camera": g[:, 2],
+    }
+    assert_scores(retrieval_scores(**given_case), by_sorting(given_case))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 300), st.booleans())
+def test_counting_and_sweeping_give_the_ranks_of_a_stable_sort(seed: int, g: int, coarse: bool) -> None:
+    rng = np.random.default_rng(seed)
+    similarity = rng.uniform(-1, 1, g).astype(np.float32)
+    if coarse:
+        similarity = np.round(similarity * 3) / np.float32(3)
+    matches = np.sort(rng.choice(g, rng.integers(1, g + 1), replace=False))
+    place = np.empty(g, np.int64)
+    place[np.argsort(-similarity, kind="stable")] = np.arange(1, g + 1)
+    np.testing.assert_array_equal(count_ranks(similarity, matches), place[matches])
+    np.testing.assert_array_equal(sweep_ranks(similarity, matches), np.sort(place[matches]))
+
+
+def test_many_matches_equal_sorting() -> None:
+    given_case = case(2, q=6, g=400)
+    for name in ("query_identity", "gallery_identity"):
+        given_case[name] = np.where(given_case[name] > 0, 1 + given_case[name] % 2, given_case[name])
+    assert_scores(retrieval_scores(**given_case), by_sorting(given_case))
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("step", 0.465476), ("trapezoid", 0.363690)])
+def test_known_average_precision(rule: str, expected: float) -> None:
+    angle = np.linspace(0, 1, 20)
+    gallery = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    identity = np.zeros(20, int)
+    identity[[1, 2, 6, 14]] = 5
+    scores = retrieval_scores(gallery[:1], gallery, np.array([5]), identity, average_precision=rule)
+    assert scores.mAP == pytest.approx(expected, abs=1e-6)
+    assert average_precision_of_ranks([2, 3, 7, 15], rule) == pytest.approx(expected, abs=1e-6)
+    assert scores.mINP == pytest.approx(4 / 15)
+    assert scores.cmc.tolist() == [0.0] + [1.0] * 19
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 120))
+def test_properties(seed: int, max_rank: int) -> None:
+    given_case = case(seed)
+    scores = retrieval_scores(**given_case, max_rank=max_rank)
+    assert 0 <= scores.mAP <= 1 and 0 <= scores.mINP <= 1
+    assert (np.diff(scores.cmc) >= 0).all() and scores.cmc[-1] <= 1
+    assert len(scores.cmc) == min(max_rank, (given_case["gallery_identity"] >= 0).sum())
+    assert retrieval_scores(**given_case, average_precision="trapezoid").mAP <= scores.mAP
+
+
+def test_junk_changes_nothing() -> None:
+    given_case = case(3)
+    more = {
+        **given_case,
+        "gallery": np.concatenate([given_case["query"], given_case["gallery"]]),
+        "gallery_identity": np.concatenate([np.full(25, -1), given_case["gallery_identity"]]),
+        "gallery_camera": np.concatenate([given_case["query_camera"], given_case["gallery_camera"]]),
+    }
+    for name, value in vars(retrieval_scores(**given_case)).items():
+        np.testing.assert_array_equal(getattr(retrieval_scores(**more), name), value)
+
+
+def test_images_of_the_same_identity_and_camera_change_nothing_for_the_query() -> None:
+    given_case = case(3)
+    expected = retrieval_scores(**given_case).average_precision
+    scored = np.flatnonzero(np.isfinite(expected) & (given_case["query_camera"] >= 0))
+    assert len(scored) > 5
+    for q in scored:
+        joined = {"gallery": "query", "gallery_identity": "query_identity", "gallery_camera": "query_camera"}
+        more = {
+            gallery: np.concatenate([given_case[query][[q, q, q]], given_case[gallery]])
+            for gallery, query in joined.items()
+        }
+        assert retrieval_scores(**{**given_case, **more}).average_precision[q] == expected[q]
+
+
+def test_order_of_gallery_and_length_of_rows_do_not_matter() -> None:
+    given_case = case(4)
+    before = {name: values.copy() for name, values in given_case.items()}
+    order = np.random.default_rng(0).permutation(90)
+    changed = {name: values[order] if name.startswith("gallery") else values for name, values in given_case.items()}
+    changed["gallery"] = np.asfortranarray(changed["gallery"].astype(np.float64) * 3)
+    assert retrieval_scores(**changed).mAP == pytest.approx(retrieval_scores(**given_case).mAP, abs=1e-9)
+    for name, values in given_case.items():
+        np.testing.assert_array_equal(values, before[name])
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_nasty_rows(name: str) -> None:
+    rows, identity = nasty(name), np.arange(40) % 4
+    scores = retrieval_scores(rows[:10], rows[10:], identity[:10], identity[10:])
+    assert 0 < scores.mAP <= 1 and scores.queries == 10
+
+
+@pytest.mark.data
+def test_published_market_features(shared: Callable[[str], Path]) -> None:
+    stored = np.load(shared("data/features/market1501_retail0288.npz"))
+    codes = {name: stored[name] for name in stored.files if "_" in name}
+    scores = retrieval_scores(stored["query"].astype(np.float32), stored["gallery"].astype(np.float32), **codes)
+    percent = 100 * np.array([scores.rank1, scores.mAP, scores.mINP])
+    np.testing.assert_allclose(percent, [86.0154, 59.7809, 16.5422], rtol=0, atol=1e-4)
+    assert (scores.queries, scores.skipped) == (3368, 0)
+
+
+@pytest.mark.data
+def test_equals_the_published_program(shared: Callable[[str], Path]) -> None:
+    stored = np.load(shared("golden/retrieval.npz"))
+    # The program ranked by Euclidean distance: the same order as ours only if all rows have length one.
+    for side in ("query", "gallery"):
+        np.testing.assert_allclose(np.linalg.norm(stored[side], axis=1), 1, rtol=0, atol=1e-6)
+    names = ("query", "gallery", "query_identity", "gallery_identity", "query_camera", "gallery_camera")
+    scores = retrieval_scores(*(stored[name] for name in names))
+    assert scores.mAP == pytest.approx(float(stored["mAP"]), abs=1e-9)
+    np.testing.assert_allclose(scores.cmc, stored["cmc"], rtol=0, atol=1e-6)
+
+
+def test_says_why_nothing_matches() -> None:
+    rows, one, ones = np.ones((3, 2)), np.zeros(3, int), np.ones(3, int)
+    with pytest.raises(InputError, match=r"all 9 gallery images.*camera of that query.*pass query_camera=None"):
+        retrieval_scores(rows, rows, ones, ones, one, one)
+    assert retrieval_scores(rows, rows, ones, ones).mAP == 1.0
+    with pytest.raises(InputError, match="no identity in common"):
+        retrieval_scores(rows, rows, ones, 2 * ones)
+    with pytest.raises(InputError, match="no identity in common"):
+        retrieval_scores(rows, rows, -ones, -ones)
+    with pytest.raises(InputError, match="only the query image itself"):
+        retrieval_scores(rows, rows, np.arange(3), np.arange(3), exclude=np.arange(3))
+    with pytest.raises(InputError, match="0 queries"):
+        retrieval_scores(rows[:0], rows, one[:0], ones)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"average_precision": "area"}, '"step" or "trapezoid"; got \'area\''),
+        ({"max_rank": 0}, "at least 1; got 0"),
+        ({"block_size": 0}, "at least 1; got 50 and 0"),
+        ({"query": np.ones((3, 5))}, "same number of columns; got 5 and 2"),
+        ({"query_camera": np.zeros(3, int)}, "one of query and gallery only"),
+        ({"exclude": np.array([0, 1, 4])}, "below 4, or -1; got 4"),
+        ({"gallery_identity": np.ones(3)}, r"gallery_identity must have shape \(4,\)"),
+    ],
+)
+def test_refuses_what_does_not_fit(changes: dict, message: str) -> None:
+    good = {"query": np.ones((3, 2)), "gallery": np.ones((4, 2)), "query_identity": np.ones(3, int)}
+    with pytest.raises(InputError, match=message):
+        retrieval_scores(**{**good, "gallery_identity": np.ones(4, int), **changes})

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reunite.errors import RunError
+from reunite.model import Encoder, EncoderSpec
+from reunite.recipes import cluster_contrast_small
+from reunite.train import Round
+from reunite.train.checkpoint import Checkpoint
+from reunite.train.run import Run, training_images
+from reunite.types import Images
+
+SPEC = EncoderSpec("conv4", pretrained=False, image_size=(32, 16), last_stride=2)
+RECIPE = dataclasses.replace(cluster_contrast_small(), encoder=SPEC)
+FACTS = {"path": "somewhere", "name": "small"}
+
+
+def made(number: int, paths=("a.jpg", "b é.jpg", "c\nd.jpg")) -> Round:
+    torch.manual_seed(number)
+    encoder = SPEC.build()
+    optimizer = torch.optim.Adam(encoder.parameters())
+    encoder(torch.rand(2, 3, 32, 16)).sum().backward()
+    optimizer.step()
+    labels = np.array([0, 0, -1])
+    seconds = {"embed": 1.0, "cluster": 2.0, "train": 3.0}
+    rows = np.eye(3, 4, dtype=np.float32)
+    return Round(number, encoder, Images.of(paths), (), rows, labels, 0.5, 1e-3, seconds, nn.Identity(), optimizer)
+
+
+def test_a_saved_run_opens_with_everything(tmp_path):
+    run = Run.create(tmp_path / "run", RECIPE, seed=3, data="abc", facts=FACTS)
+    rounds = [made(0), made(1)]
+    for each in rounds:
+        run.save(each, {"mAP": 0.25 * each.number})
+    opened = Run.open(tmp_path / "run")
+    assert [line["round"] for line in opened.history()] == [0, 1]
+    assert (
+        opened.history()[1] | {"mAP": 0.25, "clusters": 1, "noise": 1, "images": 3, "loss": 0.5} == opened.history()[1]
+    )
+    assert np.array_equal(opened.labels(1), rounds[1].labels)
+    batch = torch.rand(2, 3, 32, 16)
+    assert torch.equal(opened.encoder()(batch), rounds[1].encoder.eval()(batch))
+    assert opened.spec == SPEC
+    assert not list((tmp_path / "run").rglob("*.part"))
+
+
+def test_a_checkpoint_brings_optimizer_and_weights_back(tmp_path):
+    before = made(0)
+    before.checkpoint().save(tmp_path / "c.safetensors")
+    loaded, after = Checkpoint.load(tmp_path / "c.safetensors"), made(7)
+    assert loaded.number == 0
+    assert np.array_equal(loaded.labels, before.labels)
+    loaded.restore(after.encoder, after.loss_module, after.optimizer)
+    for one, other in zip(before.encoder.state_dict().values(), after.encoder.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    expected, found = before.optimizer.state_dict()["state"], after.optimizer.state_dict()["state"]
+    assert all(torch.equal(expected[place][name], found[place][name]) for place in expected for name in expected[place])
+
+
+def test_a_stop_between_scores_and_checkpoint_loses_only_that_round(tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", RECIPE, seed=0, data="abc", facts=FACTS)
+    run.save(made(0), {})
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.save(made(1), {})
+    monkeypatch.undo()
+    assert [line["round"] for line in run.history()] == [0]
+    assert run.checkpoint().number == 0
+    run.save(made(1), {"mAP": 0.5})
+    assert [line["round"] for line in run.history()] == [0, 1]
+
+
+def test_the_same_run_is_continued_and_another_is_refused_with_the_difference(tmp_path):
+    create = {"seed": 0, "data": "abc", "facts": FACTS}
+    Run.create(tmp_path / "run", RECIPE, **create)
+    assert Run.create(tmp_path / "run", RECIPE, **create).about["seed"] == 0
+    with pytest.raises(RunError, match="another seed: it was '0', now it is '1'"):
+        Run.create(tmp_path / "run", RECIPE, **create | {"seed": 1})
+    with pytest.raises(RunError, match="another data"):
+        Run.create(tmp_path / "run", RECIPE, **create | {"data": "abd"})
+    with pytest.raises(RunError, match=r"it was 'rounds=20,', now it is 'rounds=21,'"):
+        Run.create(tmp_path / "run", dataclasses.replace(RECIPE, rounds=21), **create)
+
+
+def test_folders_that_are_no_runs_are_a_sentence(tmp_path):
+    with pytest.raises(RunError, match="not a run folder"):
+        Run.open(tmp_path)
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(RunError, match="another --out"):
+        Run.create(tmp_path, RECIPE, seed=0, data="", facts={})
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        Run.open(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(RunError, match="format 99"):
+        Run.open(tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_and_one_that_does_not_fit_are_a_sentence(tmp_path):
+    run = Run.create(tmp_path / "run", RECIPE, seed=0, data="abc", facts=FACTS)
+    with pytest.raises(RunError, match="no finished round"):
+        run.encoder()
+    run.save(made(0), {})
+    path = run.folder / "checkpoint.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RunError, match="cannot be read"):
+        run.encoder()
+    path.write_bytes(whole)
+    other = Run(run.folder, {**run.about, "encoder": {**run.about["encoder"], "backbone": "resnet18"}})
+    with pytest.raises(RunError, match="does not fit"):
+        other.encoder()
+
+
+def test_training_images_come_back_in_their_order(tmp_path):
+    run = Run.create(tmp_path / "run", RECIPE, seed=0, data="abc", facts=FACTS)
+    run.save(made(0), {})
+    images = Images.of(["x.jpg", "c\nd.jpg", "b é.jpg", "a.jpg"], identity=[9, 3, 2, 1])
+    assert training_images(run, images).identity.tolist() == [1, 2, 3]
+    with pytest.raises(RunError, match="another data set"):
+        training_images(run, Images.of(["a.jpg"]))
+
+
+def test_the_encoder_of_a_run_needs_no_first_weights(tmp_path):
+    spec = dataclasses.replace(SPEC, weights="gone.safetensors")
+    run = Run.create(tmp_path / "run", dataclasses.replace(RECIPE, encoder=spec), seed=0, data="", facts=FACTS)
+    run.save(made(0), {})
+    assert isinstance(run.encoder(), Encoder)
