@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks import jaccard, retrieval
+from benchmarks import input_pipeline, jaccard, retrieval
 from benchmarks.harness import print_table
 
-MODULES = (jaccard, retrieval)
+MODULES = (input_pipeline, jaccard, retrieval)
 
 
 def main() -> None:
