@@ -234,6 +234,21 @@ def test_images_of_one_pixel_and_broken_files_do_not_stop_a_run_that_may_skip(re
     assert reunite("report", tmp_path / "run", "--on-error", "skip", "--device", "cpu")[0] == 0
 
 
+def test_identities_of_one_image_each_are_trained_on_without_a_test(reunite, walkers, tmp_path):
+    for number, path in enumerate(sorted((walkers / "bounding_box_train").glob("*.jpg"))):
+        folder = tmp_path / "data" / f"individual {number:03d}"
+        folder.mkdir(parents=True)
+        (folder / "only.jpg").write_bytes(path.read_bytes())
+    run = tmp_path / "run"
+    code, printed, err = reunite(
+        "train", "cluster-contrast-small", tmp_path / "data", "--out", run, *QUICK, "--device", "cpu"
+    )
+    assert code == 0, err
+    assert "goes on without a test" in err
+    assert "round 2/2" in printed
+    assert reunite("report", run, "--device", "cpu")[0] == 0
+
+
 def test_version_and_help(reunite):
     assert reunite("--version")[1].startswith("reunite ")
     code, printed, _ = reunite("--help")

@@ -27,8 +27,8 @@ def demo_recipe() -> Recipe:
         encoder=replace(small.encoder, image_size=(64, 32)),
         augmentations=(Flip(0.5), Affine(rotation=5, translate=0.08, scale=(0.9, 1.1), shear=4), ColorJitter()),
         batches=IdentityBatches(identities=16, images=8, iterations=40),
-        optimizer=Adam(lr=1e-3, weight_decay=5e-4, step=10),
-        rounds=12,
+        optimizer=Adam(lr=1e-3, weight_decay=5e-4, step=8),
+        rounds=10,
     )
 
 
@@ -50,6 +50,7 @@ def demo(
         out / f"run-{seed}",
         seed=seed,
         accelerator=accelerator_of(device),
+        evaluate_every=1,
         facts={"path": str(folder.resolve()), "name": "cluster contrast (demo)"},
     )
     console.print("[bold]3. Report[/]")

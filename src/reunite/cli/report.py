@@ -55,7 +55,7 @@ def write_report(
 
     train = training_images(run, dataset.train)
     story = RunStory(
-        title=f"{run.about['name']} on {dataset.name}",
+        title=f"{run.about['name']} on {run.about['dataset']}",
         recipe=run.about["recipe"],
         facts=_facts(run, dataset),
         rounds=history,
@@ -79,7 +79,7 @@ def _embed_training(embedded: Any, train: Images) -> np.ndarray | None:
 def _test_part(run: Run, dataset: Dataset, embedded: Any) -> dict[str, Any]:
     """Query and gallery with embeddings and scores, or what stands for them where the data has no test."""
     nothing = {"query_embeddings": None, "gallery_embeddings": None, "before": None, "after": None}
-    if not len(dataset.query) or not len(dataset.gallery):
+    if not (run.folder / "before.json").is_file():  # `train` found nothing to test with
         return {"query": dataset.query, "gallery": dataset.gallery, **nothing}
     kept, rows = embedded(retrieval_test(dataset).images, "test images")
     test = retrieval_test(dataset, frozenset(kept.paths.tolist()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -77,8 +78,8 @@ def run_training(
     """Trains to the end with progress on the console, every round saved in the run folder."""
     if not len(dataset.train):
         raise InputError(f"{dataset.name} has no training images.")
-    data = fingerprint(dataset.train)
-    run = Run.create(out, recipe, seed=seed, data=data, facts={**facts, **_versions(accelerator), "note": dataset.note})
+    facts = {**facts, "dataset": dataset.name, "note": dataset.note, **_versions(accelerator)}
+    run = Run.create(out, recipe, seed=seed, data=fingerprint(dataset.train), facts=facts)
     resume = run.checkpoint()
     done = 0 if resume is None else resume.number + 1
     console.print(
@@ -86,11 +87,9 @@ def run_training(
     )
     if done:
         console.print(f"{out} has {done} of {recipe.rounds} rounds; going on from there.")
-    tester = _Tester.of(dataset, recipe, on_error, memory)
-    if tester is not None and not (out / "before.json").is_file():
-        before = tester.scores(untrained(recipe, seed).to(accelerator.device))
-        write_json(out / "before.json", scores_dict(before))
-        console.print(f"untrained: mAP {percent(before.mAP)}  rank-1 {percent(before.rank1)}")
+    tester = _tester(dataset, recipe, on_error, memory)
+    if tester is not None and not _has_scores_before(run, tester, untrained(recipe, seed).to(accelerator.device)):
+        tester = None
     with training_bars(recipe.rounds, done) as bars:
         for finished in rounds_of(
             recipe,
@@ -113,25 +112,40 @@ def run_training(
     return run
 
 
+@dataclass(frozen=True, eq=False)
 class _Tester:
     """The data set's test with its images decoded once."""
 
-    def __init__(self, test: RetrievalTest, pixels: Pixels):
-        self._test, self._pixels = test, pixels
-
-    @classmethod
-    def of(cls, dataset: Dataset, recipe: Recipe, on_error: Literal["raise", "skip"], memory: int) -> _Tester | None:
-        if not len(dataset.query) or not len(dataset.gallery):
-            return None
-        test = retrieval_test(dataset)
-        pixels = open_images(test.images.paths, recipe.encoder.image_size, on_error=on_error, memory=memory)
-        if pixels.broken:
-            test = retrieval_test(dataset, frozenset(test.images.paths[pixels.readable].tolist()))
-            pixels = open_images(test.images.paths, recipe.encoder.image_size, memory=memory)
-        return cls(test, pixels)
+    test: RetrievalTest
+    pixels: Pixels
 
     def scores(self, encoder: Encoder) -> Scores:
-        return score_test(self._test, embed_pixels(encoder, self._pixels, np.arange(len(self._test.images))))
+        return score_test(self.test, embed_pixels(encoder, self.pixels, np.arange(len(self.test.images))))
+
+
+def _tester(dataset: Dataset, recipe: Recipe, on_error: Literal["raise", "skip"], memory: int) -> _Tester | None:
+    if not len(dataset.query) or not len(dataset.gallery):
+        return None
+    test = retrieval_test(dataset)
+    pixels = open_images(test.images.paths, recipe.encoder.image_size, on_error=on_error, memory=memory)
+    if pixels.broken:
+        test = retrieval_test(dataset, frozenset(test.images.paths[pixels.readable].tolist()))
+        pixels = open_images(test.images.paths, recipe.encoder.image_size, memory=memory)
+    return _Tester(test, pixels)
+
+
+def _has_scores_before(run: Run, tester: _Tester, encoder: Encoder) -> bool:
+    """Scores the untrained encoder, once. Data without a single match can be trained on all the same, but not tested."""
+    if (run.folder / "before.json").is_file():
+        return True
+    try:
+        before = tester.scores(encoder)
+    except InputError as error:
+        errors.print(f"[yellow]training goes on without a test:[/] {error}", soft_wrap=True)
+        return False
+    write_json(run.folder / "before.json", scores_dict(before))
+    console.print(f"untrained: mAP {percent(before.mAP)}  rank-1 {percent(before.rank1)}")
+    return True
 
 
 def _few(scores: Scores) -> dict[str, float]:

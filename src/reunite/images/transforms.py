@@ -7,6 +7,7 @@ network's first line. Every transform draws all its random numbers for the whole
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -71,7 +72,7 @@ def normalise(
     return torch.addcmul(shift, batch.float(), scale).permute(0, 3, 1, 2)
 
 
-class _InPlace:
+class _InPlace(ABC):
     """A transform that is written as an edit of a contiguous batch that belongs to it."""
 
     def __call__(
@@ -82,8 +83,9 @@ class _InPlace:
         self.edit(result, rng)
         return result
 
+    @abstractmethod
     def edit(self, batch: Batch, rng: np.random.Generator) -> None:
-        raise NotImplementedError
+        """Changes the batch itself."""
 
 
 @dataclass(frozen=True)
