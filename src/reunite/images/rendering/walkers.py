@@ -7,7 +7,7 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
-from reunite.images.figures import Color
+from reunite.images.rendering.figures import Color
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 from jaxtyping import Float, Float32, Int16, UInt8
 
-from reunite.images.figures import Color, Shape, draw, mixed
+from reunite.images.rendering.figures import Color, Shape, draw, mixed
 
 PANORAMA = 6  # how many pictures wide a scene is
 PLACES = 4  # how many places a scene shows

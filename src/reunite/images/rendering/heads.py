@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from reunite.images.figures import Layer, Shape, View, depth, ellipse, limb, mixed
-from reunite.images.walkers import Walker
+from reunite.images.rendering.figures import Layer, Shape, View, depth, ellipse, limb, mixed
+from reunite.images.rendering.walkers import Walker
 
 DOME = np.array([[-np.cos(turn), -np.sin(turn)] for turn in np.linspace(0.0, np.pi, 9)])
 HAIR_LENGTHS = {"bob": 0.055, "long": 0.13, "ponytail": 0.14}  # metres below the middle of the head

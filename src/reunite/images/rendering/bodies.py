@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from reunite.images.figures import Color, Layer, Shape, Tube, View, depth, draw, limb, limbs, mixed
-from reunite.images.heads import head, long_hair
-from reunite.images.walkers import Walker
+from reunite.images.rendering.figures import Color, Layer, Shape, Tube, View, depth, draw, limb, limbs, mixed
+from reunite.images.rendering.heads import head, long_hair
+from reunite.images.rendering.walkers import Walker
 
 SHOULDER, HIP, KNEE, ANKLE = 0.805, 0.50, 0.272, 0.045
 SIDES = (1.0, -1.0)  # left, right
