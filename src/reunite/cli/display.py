@@ -102,4 +102,5 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, transient=True)
+    # In a log file a bar is nothing but blank lines.
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

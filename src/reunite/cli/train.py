@@ -83,7 +83,8 @@ def run_training(
     resume = run.checkpoint()
     done = 0 if resume is None else resume.number + 1
     console.print(
-        f"{dataset.name}: {len(dataset.train):,} training images, {len(dataset.query):,} queries. {dataset.note}"
+        f"{dataset.name}: {len(dataset.train):,} training images, {len(dataset.query):,} queries. {dataset.note}",
+        soft_wrap=True,
     )
     if done:
         console.print(f"{out} has {done} of {recipe.rounds} rounds; going on from there.")
@@ -108,7 +109,7 @@ def run_training(
                 scores |= _few(tester.scores(finished.encoder))
             line = run.save(finished, scores)
             bars.round_done()
-            console.print(round_line(line, recipe.rounds))
+            console.print(round_line(line, recipe.rounds), soft_wrap=True)
     return run
 
 

@@ -249,6 +249,6 @@ def _complaint(broken: list[BrokenImage], count: int) -> str:
     advice = (
         "None can be read: check the folder, or the column of file names."
         if len(broken) == count
-        else 'Repair or remove them, or pass on_error="skip" to leave them out.'
+        else 'Repair or remove them, or pass on_error="skip" (--on-error skip) to leave them out.'
     )
     return f"{len(broken):,} of {count:,} images cannot be read: {shown}{more}. {advice}"

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from reunite.errors import InputError, WeightsError
 from reunite.model.conv4 import Conv4
+from reunite.model.hub import at_once_when_offline
 
 Triple = tuple[float, float, float]
 
@@ -64,7 +65,8 @@ def build_backbone(name: str, pretrained: bool, image_size: tuple[int, int]) -> 
 def _timm(name: str, pretrained: bool, image_size: tuple[int, int]) -> Backbone:
     options: dict[str, Any] = {} if name.startswith("hf-hub:") else _size_option(name, image_size)
     try:
-        network = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **options)
+        with at_once_when_offline():
+            network = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **options)
     except Exception as error:  # timm, the hub client and its transport each raise their own kinds
         if not pretrained and not name.startswith("hf-hub:"):
             raise
