@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from reunite.errors import InputError
+from reunite.images.readers import read
 from reunite.images.rendering.bodies import draw_walker
 from reunite.images.rendering.figures import View
-from reunite.images.readers import read
 from reunite.images.rendering.scenes import OBSTACLES, Camera, background, develop, random_camera, shadow
 from reunite.images.rendering.walkers import Walker, random_walker
 from reunite.types import Dataset
