@@ -216,14 +216,18 @@ def test_marks_agree_with_a_slow_ranking(story, html):
     for figure in figures:
         page = Page(figure)
         row = names.index(re.search(r'alt="query: ([^"]+)"', figure)[1])
-        expected = slow_ranking(story.query, story.gallery, story.query_embeddings, story.gallery_embeddings, row)[:10]
+        ranking = slow_ranking(story.query, story.gallery, story.query_embeddings, story.gallery_embeddings, row)
+        expected, matches = (
+            ranking[:10],
+            sum(story.gallery.identity[other] == story.query.identity[row] for other in ranking),
+        )
         right = [story.gallery.identity[other] == story.query.identity[row] for other in expected]
         alts = [f"rank {k}, {'right' if ok else 'wrong'}: {gallery_names[other]}"
                 for k, (ok, other) in enumerate(zip(right, expected, strict=True), 1)]  # fmt: skip
         assert [image["alt"] for image in page.all("img")][1:] == alts
         assert [item["class"] for item in page.all("li")[1:]] == ["right" if ok else "wrong" for ok in right]
         assert re.findall("[✓✗]", page.text) == ["✓" if ok else "✗" for ok in right]
-        assert f"{sum(right)} of {len(right)} right" in page.text
+        assert f"{sum(right)} of {matches} matches among the first {len(right)}" in page.text
         assert f"AP {100 * story.after.average_precision[row]:.1f}" in page.text
 
 

@@ -262,6 +262,7 @@ def _ranked_list(story: RunStory, found: RankedList) -> str:
     precision = "" if math.isnan(found.average_precision) else f"AP {100 * found.average_precision:.1f} · "
     name = escape(PurePath(str(story.query.paths[found.query])).name)
     query = f'<li class="query">{image_tag(story.query, found.query, "query")}<span>query</span></li>'
+    hits = f"{int(found.right.sum())} of {found.matches} matches among the first {len(found.right)}"
     ranks = enumerate(zip(found.gallery, found.similarity, found.right, strict=True), start=1)
     items = "".join(
         marked_item(story.gallery, int(row), f"rank {place}", bool(match), f"{similarity:.2f}")
@@ -269,7 +270,7 @@ def _ranked_list(story: RunStory, found: RankedList) -> str:
     )
     return (
         f'<figure class="ranked"><figcaption><b class="tag">{found.choice}</b> {precision}'
-        f'{int(found.right.sum())} of {len(found.right)} right · <span class="file">{name}</span></figcaption>'
+        f'{hits} · <span class="file">{name}</span></figcaption>'
         f'<div class="scroll" tabindex="0" role="group" aria-label="ranked list of {name}">'
         f'<ol class="strip">{query}{items}</ol></div></figure>'
     )

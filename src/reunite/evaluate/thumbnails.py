@@ -46,6 +46,7 @@ class RankedList:
         gallery: rows of the nearest gallery images, nearest first.
         similarity: cosine similarity of each.
         right: whether each shows the query's individual.
+        matches: images of the query's individual in the whole gallery, those that are ignored not counted.
     """
 
     query: int
@@ -54,6 +55,7 @@ class RankedList:
     gallery: Int64[np.ndarray, " k"]
     similarity: Float[np.ndarray, " k"]
     right: Bool[np.ndarray, " k"]
+    matches: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +159,18 @@ def choose_queries(
     return [(int(row), choice) for row, choice in chosen]
 
 
+def candidates(query: Images, gallery: Images, row: int) -> Int64[np.ndarray, " k"]:
+    """Rows of the gallery that the protocol looks at for one query.
+
+    Junk (identity -1), the query's own file, and images of its individual from its own camera are ignored; a camera
+    that is not known is nobody's own camera.
+    """
+    same_camera = (gallery.camera == query.camera[row]) & (query.camera[row] >= 0)
+    ignored = (gallery.identity == query.identity[row]) & same_camera
+    ignored |= (gallery.identity < 0) | (gallery.paths == query.paths[row])
+    return np.flatnonzero(~ignored)
+
+
 def nearest_gallery(
     query: Images,
     gallery: Images,
@@ -165,15 +179,8 @@ def nearest_gallery(
     row: int,
     count: int = 10,
 ) -> tuple[Int64[np.ndarray, " k"], Float32[np.ndarray, " k"]]:
-    """Rows and cosine similarity of the gallery images nearest to one query, among those the protocol looks at.
-
-    Junk (identity -1), the query's own file, and images of its individual from its own camera are ignored; a camera
-    that is not known is nobody's own camera.
-    """
-    same_camera = (gallery.camera == query.camera[row]) & (query.camera[row] >= 0)
-    ignored = (gallery.identity == query.identity[row]) & same_camera
-    ignored |= (gallery.identity < 0) | (gallery.paths == query.paths[row])
-    kept = np.flatnonzero(~ignored)
+    """Rows and cosine similarity of the gallery images nearest to one query, among its `candidates`."""
+    kept = candidates(query, gallery, row)
     # einsum: the length of each row without a copy of a gallery that may fill half the memory
     lengths = np.sqrt(np.einsum("gd,gd->g", embeddings, embeddings))
     similarity = embeddings @ unit_rows(embedding[None])[0] / np.maximum(lengths, np.finfo(np.float32).tiny)
@@ -201,7 +208,8 @@ def ranked_lists(
     for row, choice in chosen:
         nearest, similarity = nearest_gallery(query, gallery, query_embeddings[row], gallery_embeddings, row)
         right = gallery.identity[nearest] == query.identity[row]
-        lists.append(RankedList(row, choice, float(precision[row]), nearest, similarity, right))
+        matches = int((gallery.identity[candidates(query, gallery, row)] == query.identity[row]).sum())
+        lists.append(RankedList(row, choice, float(precision[row]), nearest, similarity, right, matches))
     return lists
 
 
