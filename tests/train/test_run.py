@@ -50,6 +50,12 @@ def test_a_saved_run_opens_with_everything(tmp_path):
     assert not list((tmp_path / "run").rglob("*.part"))
 
 
+def test_equal_states_are_equal_files(tmp_path):
+    for name in "abcdef":
+        made(0).checkpoint().save(tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abcdef"}) == 1
+
+
 def test_a_checkpoint_brings_optimizer_and_weights_back(tmp_path):
     before = made(0)
     before.checkpoint().save(tmp_path / "c.safetensors")

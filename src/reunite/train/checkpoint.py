@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from reunite.errors import RunError
 from reunite.files import replacing
 
-FORMAT = "1"
+FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,8 @@ class Checkpoint:
         """Writes one safetensors file, under a temporary name first."""
         tensors = {**self.tensors, "labels": torch.from_numpy(self.labels)}
         with replacing(path) as temporary:
-            save_file(tensors, temporary, {"format": FORMAT, "number": str(self.number)})
+            # One entry: safetensors writes several in an order of chance, and equal states would differ in bytes.
+            save_file(tensors, temporary, {"reunite": json.dumps({"format": FORMAT, "number": self.number})})
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -85,14 +87,14 @@ class Checkpoint:
         """
         try:
             with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
+                about = json.loads((file.metadata() or {}).get("reunite", "{}"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, ValueError) as error:
             raise RunError(f"Checkpoint {str(path)!r} cannot be read ({error}).") from error
         if about.get("format") != FORMAT or "labels" not in tensors:
             raise RunError(f"Checkpoint {str(path)!r} has format {about.get('format')}; this version reads {FORMAT}.")
         labels = tensors.pop("labels").numpy()
-        return cls(int(about["number"]), labels, tensors)
+        return cls(about["number"], labels, tensors)
 
     def _under(self, prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in self.tensors.items() if name.startswith(prefix)}
