@@ -74,9 +74,11 @@ class TrainingBars:
         """What `train` reports as it works."""
         self._bar.update(self._stage, description=name, completed=done, total=total or None)
 
-    def round_done(self) -> None:
-        """One more round is finished."""
-        self._bar.advance(self._rounds)
+    def round_done(self, line: dict[str, Any]) -> None:
+        """One more round is finished; its numbers stay beside the bar while the next one runs."""
+        noise = percent(line["noise"] / max(line["images"], 1))
+        numbers = f"{line['clusters']:,} clusters, {noise} % noise, loss {line['loss']:.3f}; rounds"
+        self._bar.update(self._rounds, advance=1, description=numbers)
 
 
 @contextmanager

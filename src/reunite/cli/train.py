@@ -108,7 +108,7 @@ def run_training(
             if tester is not None and _is_due(finished.number + 1, recipe.rounds, evaluate_every):
                 scores |= _few(tester.scores(finished.encoder))
             line = run.save(finished, scores)
-            bars.round_done()
+            bars.round_done(line)
             console.print(round_line(line, recipe.rounds), soft_wrap=True)
     return run
 
