@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -52,7 +51,7 @@ class Rendering:
     renderer: int = RENDERER
 
     def generator(self, *purpose: int) -> np.random.Generator:
-        """Random numbers for one purpose: the same whatever else is drawn before, and by which thread."""
+        """Random numbers for one purpose: the same whatever else is drawn before, and or whatever order."""
         return np.random.default_rng([self.seed, *purpose])
 
     @property
@@ -74,7 +73,6 @@ def render_walkers(
     seed: int = 0,
     size: tuple[int, int] = (128, 64),
     progress: Callable[[int, int], None] | None = None,
-    workers: int | None = None,
 ) -> Dataset:
     """Draw people who do not exist, as several cameras see them, into a folder laid out like Market-1501.
 
@@ -86,7 +84,8 @@ def render_walkers(
     Half of the identities (rounded down), drawn at random with `seed`, are for training. Of the others, one picture
     of each identity and camera, drawn at random, is a query and the rest are the gallery; with `images=1` the only
     picture is in both, and scoring ignores it for itself. The same arguments give the same files, byte for byte, with
-    any number of workers (and the same OpenCV and libjpeg-turbo).
+    the same OpenCV and libjpeg-turbo. One core draws some 400 pictures a second; threads were slower, since most of the
+    time goes into many small strokes.
 
     A folder that already holds this very rendering is read and not drawn again. Files are drawn under a temporary
     name beside `folder`, which is renamed at the end: an interrupted rendering leaves nothing under `folder`.
@@ -98,8 +97,7 @@ def render_walkers(
         images: pictures of each identity by each camera, 1 to 10,000.
         seed: 0 or more.
         size: height and width of the pictures in pixels, 32 to 1,024 each; people are drawn twice as high as wide.
-        progress: called with (pictures drawn, pictures in all) now and then, from the calling thread.
-        workers: threads that draw; None takes the cores this process may use.
+        progress: called with (pictures drawn, pictures in all) now and then.
 
     Returns:
         The data set "walkers", as `read` would read it; `note` tells how it is split.
@@ -108,11 +106,9 @@ def render_walkers(
         InputError: an argument out of range, or a folder that holds something else.
     """
     plan = _checked(identities, cameras, images, seed, size)
-    if workers is not None and workers < 1:
-        raise InputError(f"workers must be 1 or more; got {workers!r}.")
     target = Path(os.path.abspath(os.path.expanduser(folder)))
     if _is_free(target, plan):
-        _render_into(target, plan, progress, workers or available_cores())
+        _render_into(target, plan, progress)
     dataset = replace(read(target), name="walkers", note=NOTE)
     count = len(dataset.train) + len(dataset.query) + len(dataset.gallery)
     expected = plan.total if images > 1 else plan.total + (identities - identities // 2) * cameras
@@ -122,11 +118,6 @@ def render_walkers(
             "Delete the folder and render again."
         )
     return dataset
-
-
-def available_cores() -> int:
-    """Cores this process may use; containers and task schedulers may allow fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _checked(identities: int, cameras: int, images: int, seed: int, size: tuple[int, int]) -> Rendering:
@@ -165,13 +156,13 @@ def _is_free(target: Path, plan: Rendering) -> bool:
     return False
 
 
-def _render_into(target: Path, plan: Rendering, progress: Callable[[int, int], None] | None, workers: int) -> None:
+def _render_into(target: Path, plan: Rendering, progress: Callable[[int, int], None] | None) -> None:
     """Draw everything beside `target`, then rename."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     for name in (TRAIN, QUERY, GALLERY):
         (temporary / name).mkdir(parents=True)
     try:
-        _draw_all(temporary, plan, progress, workers)
+        _draw_all(temporary, plan, progress)
         (temporary / "README.txt").write_text(README, encoding="utf-8")
         (temporary / RECORD).write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
         if target.exists():
@@ -181,23 +172,14 @@ def _render_into(target: Path, plan: Rendering, progress: Callable[[int, int], N
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _draw_all(folder: Path, plan: Rendering, progress: Callable[[int, int], None] | None, workers: int) -> None:
-    """One job per identity; OpenCV lets other threads run while it draws."""
+def _draw_all(folder: Path, plan: Rendering, progress: Callable[[int, int], None] | None) -> None:
     canvas = 2 * plan.height, 2 * plan.width
     cameras = [random_camera(plan.generator(CAMERA, n), n, canvas, plan.size) for n in range(1, plan.cameras + 1)]
     train = set((1 + plan.generator(SPLIT).permutation(plan.identities)[: plan.identities // 2]).tolist())
-    executor = ThreadPoolExecutor(workers)
-    try:
-        jobs = [
-            executor.submit(_draw_identity, folder, plan, identity, identity in train, cameras)
-            for identity in range(1, plan.identities + 1)
-        ]
-        for done, job in enumerate(as_completed(jobs), start=1):
-            job.result()
-            if progress is not None:
-                progress(done * plan.cameras * plan.images, plan.total)
-    finally:
-        executor.shutdown(cancel_futures=True)
+    for identity in range(1, plan.identities + 1):
+        _draw_identity(folder, plan, identity, identity in train, cameras)
+        if progress is not None:
+            progress(identity * plan.cameras * plan.images, plan.total)
 
 
 def _draw_identity(folder: Path, plan: Rendering, identity: int, train: bool, cameras: list[Camera]) -> None:
