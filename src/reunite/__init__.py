@@ -6,7 +6,16 @@ model, and the trained model finds individuals again. The public names stand her
 
 from reunite import images, recipes
 from reunite.cluster import JaccardDBSCAN
-from reunite.errors import ClusteringError, ImageError, InputError, ReaderError, ReuniteError, RunError, WeightsError
+from reunite.errors import (
+    ClusteringError,
+    ImageError,
+    InputError,
+    ReaderError,
+    ReuniteError,
+    RunError,
+    TrainingError,
+    WeightsError,
+)
 from reunite.evaluate import clustering_scores, retrieval_scores
 from reunite.images.synthetic import render_walkers
 from reunite.losses import ClusterMemory
@@ -39,6 +48,7 @@ __all__ = [
     "Run",
     "RunError",
     "Scores",
+    "TrainingError",
     "WeightsError",
     "clustering_scores",
     "embed",

@@ -5,6 +5,7 @@ ReuniteError
 │   ├── ReaderError                  a folder or table is not a data set we can read
 │   └── ImageError                   an image is broken, truncated, too large or not an image
 ├── ClusteringError                  a round found nothing that can be learned from
+├── TrainingError                    the loss is no longer a number
 ├── WeightsError                     weights cannot be had or do not fit the network
 └── RunError                         a run folder is missing, damaged or belongs to something else
 
@@ -31,6 +32,10 @@ class ImageError(InputError):
 
 class ClusteringError(ReuniteError):
     """A round of clustering left nothing that can be learned from."""
+
+
+class TrainingError(ReuniteError):
+    """Training cannot go on: the loss is no longer a number."""
 
 
 class WeightsError(ReuniteError):

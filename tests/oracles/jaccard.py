@@ -1,6 +1,6 @@
 """The k-reciprocal Jaccard distance by sets and dictionaries, in float64.
 
-Zhong et al. 2017, "Re-ranking person re-identification with k-reciprocal encoding", equations 3 to 10, with the
+Zhong et al. 2017, "Re-ranking person re-identification with k-reciprocal encoding", with the
 neighborhood sizes of SpCL and Cluster Contrast (`compute_jaccard_distance`): k1 columns, the row itself included.
 """
 

@@ -46,7 +46,7 @@ def erasing_rectangle(
     aspect: tuple[float, float],
     rng: np.random.Generator,
 ) -> tuple[int, int, int, int] | None:
-    """Random erasing (Zhong et al. 2020, algorithm 1) for one image: top, left, height, width, or None."""
+    """Random erasing (Zhong et al. 2020) for one image: top, left, height, width, or None."""
     if rng.uniform() >= probability:
         return None
     for _ in range(100):

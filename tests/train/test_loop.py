@@ -13,7 +13,7 @@ from torch import nn
 
 from reunite import Recipe, render_walkers, train
 from reunite.cluster import JaccardDBSCAN
-from reunite.errors import ClusteringError, ImageError, InputError
+from reunite.errors import ClusteringError, ImageError, InputError, TrainingError
 from reunite.images.transforms import Flip, PadCrop
 from reunite.losses import ClusterMemory
 from reunite.model import EncoderSpec
@@ -166,7 +166,7 @@ def test_fewer_clusters_than_identities_in_a_batch_train_anyway(walkers, cpu):
 
 
 def test_a_learning_rate_that_explodes_is_a_sentence(walkers, cpu):
-    with pytest.raises(ClusteringError, match="Lower the learning rate"):
+    with pytest.raises(TrainingError, match="Lower the learning rate"):
         run(tiny(optimizer=Adam(lr=1e30), loss=ClusterMemory()), walkers.train, cpu)
 
 

@@ -141,7 +141,7 @@ class PadCrop(_InPlace):
 
 @dataclass(frozen=True)
 class Erase(_InPlace):
-    """Paints a random rectangle over images (random erasing, Zhong et al. 2020, algorithm 1).
+    """Paints a random rectangle over images (random erasing, Zhong et al. 2020).
 
     A rectangle of area U(area) of the image and height / width U(aspect) is drawn until it is smaller than the image in
     both directions, a hundred times at most; then it is placed uniformly. Aspect is uniform, as in the paper and in

@@ -15,7 +15,7 @@ Update = Literal["momentum", "hard", "mean", "random"]
 
 
 class ClusterMemory(nn.Module):
-    r"""ClusterNCE with a memory of one unit vector per cluster (Dai et al. 2021, Cluster Contrast, eq. 1-3).
+    r"""ClusterNCE with a memory of one unit vector per cluster (Cluster Contrast, Dai et al. 2021).
 
     .. math:: L = -\frac{1}{b}\sum_i \log\frac{\exp(q_i\cdot\phi_{y_i}/\tau)}{\sum_k \exp(q_i\cdot\phi_k/\tau)}
 

@@ -29,7 +29,7 @@ def jaccard_graph(
     """Every pair of rows whose k-reciprocal Jaccard distance is at most `max_distance`, as a sparse graph.
 
     Two rows are near when their reciprocal neighborhoods overlap (Zhong et al. 2017, "Re-ranking person
-    re-identification with k-reciprocal encoding", equations 3 to 10, without the mix with the original distance),
+    re-identification with k-reciprocal encoding", without the mix with the original distance),
     computed as SpCL and Cluster Contrast do: neighborhoods count the row itself among the `k1` (Zhong's have one more),
     weights are exp(-d^2) of unit rows, and neighborhoods are averaged over the `k2` nearest. Distances agree with the
     authors' dense code up to float32 rounding. Different are only the cost, O(n k) memory instead of three n x n

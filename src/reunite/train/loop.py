@@ -16,7 +16,7 @@ from jaxtyping import Int64
 from torch import nn
 
 from reunite.cluster.centroids import centroids
-from reunite.errors import ClusteringError, InputError
+from reunite.errors import ClusteringError, InputError, TrainingError
 from reunite.images.loading import Pixels, open_images, prefetch
 from reunite.images.transforms import augment
 from reunite.model.batch_norm import group_batch_norm
@@ -69,6 +69,7 @@ def train(
     Raises:
         ImageError: images cannot be read.
         ClusteringError: fewer than two clusters were found, so there is nothing to tell apart.
+        TrainingError: the loss of a round is not finite.
     """
     tell: Progress = progress or (lambda stage, done, total: None)
     accelerator = accelerator or Accelerator()
@@ -146,7 +147,7 @@ class _Session:
                 tell("train", len(losses), total)
         mean = float(torch.stack(losses).mean()) if losses else float("nan")
         if not np.isfinite(mean):
-            raise ClusteringError(
+            raise TrainingError(
                 f"Round {number}: the loss is {mean} after {len(losses)} batches. Lower the learning rate "
                 f"({recipe.optimizer.rate(number):g}), or resume from the last checkpoint with another recipe."
             )

@@ -29,6 +29,8 @@ class Round:
         loss: mean over the round's batches.
         learning_rate: of this round.
         seconds: time spent on "embed", "cluster" and "train".
+        loss_module: the loss as it was trained with, its memory included.
+        optimizer: with its state; both are what `checkpoint` needs beside the encoder.
     """
 
     number: int
