@@ -5,7 +5,15 @@ model, and the trained model finds individuals again. The public names stand her
 """
 
 from reunite import images, recipes
-from reunite.cluster import JaccardDBSCAN
+from reunite.cluster import (
+    AverageLinkage,
+    BottomUp,
+    Dispersion,
+    InfomapClustering,
+    JaccardDBSCAN,
+    KnownIdentities,
+    MinimumDistance,
+)
 from reunite.errors import (
     ClusteringError,
     ImageError,
@@ -18,10 +26,19 @@ from reunite.errors import (
 )
 from reunite.evaluate import clustering_scores, retrieval_scores
 from reunite.images.synthetic import render_walkers
-from reunite.losses import ClusterMemory
+from reunite.losses import (
+    BatchHardTripletLoss,
+    ClusterLoss,
+    ClusterMemory,
+    IdentityLoss,
+    InstanceMemory,
+    RepelledTable,
+    SupportNeighborLoss,
+    WeightedSum,
+)
 from reunite.model import Encoder, EncoderSpec, embed
 from reunite.neighbors import jaccard_graph, nearest_neighbors
-from reunite.train import Adam, IdentityBatches, Recipe, Round, train
+from reunite.train import SGD, Adam, IdentityBatches, Recipe, Round, ShuffledBatches, load_recipe, train
 from reunite.train.run import Run
 from reunite.types import Clusters, ClusterScores, Dataset, Images, Scores
 
@@ -29,31 +46,47 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Adam",
+    "AverageLinkage",
+    "BatchHardTripletLoss",
+    "BottomUp",
+    "ClusterLoss",
     "ClusterMemory",
     "ClusterScores",
     "ClusteringError",
     "Clusters",
     "Dataset",
+    "Dispersion",
     "Encoder",
     "EncoderSpec",
     "IdentityBatches",
+    "IdentityLoss",
     "ImageError",
     "Images",
+    "InfomapClustering",
     "InputError",
+    "InstanceMemory",
     "JaccardDBSCAN",
+    "KnownIdentities",
+    "MinimumDistance",
     "ReaderError",
     "Recipe",
+    "RepelledTable",
     "ReuniteError",
     "Round",
     "Run",
     "RunError",
+    "SGD",
     "Scores",
+    "ShuffledBatches",
+    "SupportNeighborLoss",
     "TrainingError",
+    "WeightedSum",
     "WeightsError",
     "clustering_scores",
     "embed",
     "images",
     "jaccard_graph",
+    "load_recipe",
     "nearest_neighbors",
     "recipes",
     "render_walkers",

@@ -14,11 +14,23 @@ from scipy import stats
 
 from oracles import transforms as oracle
 from reunite.errors import InputError
-from reunite.images.transforms import Affine, ColorJitter, Erase, Flip, Grayscale, PadCrop, augment, normalise
+from reunite.images.transforms import (
+    Affine,
+    ColorJitter,
+    Erase,
+    Flip,
+    Grayscale,
+    PadCrop,
+    RandomSizedCrop,
+    augment,
+    normalise,
+)
 
 ALL = (
     Flip(0.5),
     PadCrop(4),
+    RandomSizedCrop(),
+    RandomSizedCrop(area=(0.1, 0.5), aspect=(0.2, 5.0)),
     Erase(0.7),
     Affine(),
     Affine(fill=(9, 8, 7)),
@@ -232,6 +244,11 @@ def test_normalise(seed: int, statistics: tuple):
         lambda: Grayscale(-0.1),
         lambda: PadCrop(-1),
         lambda: PadCrop(2.5),
+        lambda: RandomSizedCrop(area=(0.0, 1.0)),
+        lambda: RandomSizedCrop(area=(0.5, 1.1)),
+        lambda: RandomSizedCrop(aspect=(3.0, 2.0)),
+        lambda: RandomSizedCrop(attempts=0),
+        lambda: RandomSizedCrop(attempts=2.5),
         lambda: Erase(2),
         lambda: Erase(area=(0.0, 0.4)),
         lambda: Erase(area=(0.5, 0.4)),
@@ -252,3 +269,45 @@ def test_normalise(seed: int, statistics: tuple):
 def test_arguments_are_checked(make):
     with pytest.raises(InputError, match=r"must be .*; got"):
         make()
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 12), (9, 31), (1, 5)])
+def test_random_sized_crop_stretches_its_rectangles(height: int, width: int, rng: np.random.Generator):
+    transform = RandomSizedCrop(area=(0.1, 0.9), aspect=(0.5, 3.0))
+    batch = noise(rng, 30, height, width)
+    result = transform(batch, np.random.default_rng(6)).astype(float)
+    rectangles = transform.rectangles(30, height, width, np.random.default_rng(6))
+    for before, after, rectangle in zip(batch, result, rectangles.tolist(), strict=True):
+        # OpenCV cuts each of two rows down to quarters of a level before it rounds their sum: half and half a level.
+        np.testing.assert_allclose(after, oracle.crop_and_stretch(before, *rectangle), atol=1)
+        if rectangle == [0, 0, height, width]:
+            np.testing.assert_array_equal(after, before)
+    assert (rectangles[:, 2:].min(axis=1) > 0).all() and len(np.unique(rectangles, axis=0)) > (height > 1) * 20
+
+
+@pytest.mark.parametrize(("height", "width", "attempts"), [(256, 128, 10), (256, 128, 1), (150, 100, 3)])
+def test_random_sized_crop_has_the_statistics_of_the_algorithm(
+    height: int, width: int, attempts: int, rng: np.random.Generator
+):
+    transform, count = RandomSizedCrop(attempts=attempts), 4000
+    ours = transform.rectangles(count, height, width, rng)
+    theirs = np.array(
+        [
+            oracle.crop_rectangle(height, width, transform.area, transform.aspect, attempts, rng)
+            or (0, 0, height, width)
+            for _ in range(count)
+        ]
+    )
+    whole = [(each[:, 2:] == (height, width)).all(axis=1).mean() for each in (ours, theirs)]
+    assert abs(whole[0] - whole[1]) < 4 * math.sqrt(2 * 0.25 / count)
+    for column in range(4):
+        assert stats.ks_2samp(ours[:, column], theirs[:, column]).pvalue > 1e-3
+    top, left, tall, wide = ours[(ours[:, 2:] != (height, width)).any(axis=1)].T
+    assert (top >= 0).all() and (left >= 0).all() and (top + tall <= height).all() and (left + wide <= width).all()
+    assert ((tall + 0.5) * (wide + 0.5) >= 0.64 * height * width).all()
+    assert ((tall + 0.5) / (wide - 0.5) >= 2).all() and ((tall - 0.5) / (wide + 0.5) <= 3).all()
+
+
+def test_random_sized_crop_keeps_images_that_no_rectangle_fits(rng: np.random.Generator):
+    batch = noise(rng, 50, 16, 16)  # area 0.64 of a square and twice as high as wide is higher than the square
+    np.testing.assert_array_equal(RandomSizedCrop()(batch, rng), batch)

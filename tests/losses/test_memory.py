@@ -105,19 +105,47 @@ def test_forward_is_pure_and_inputs_stay_as_they_are():
     assert not torch.equal(memory, loss.memory)
 
 
-def test_updating_between_forward_and_backward_does_not_disturb_the_gradient():
+def test_updating_before_backward_is_refused_by_pytorch_instead_of_bending_the_gradient():
     embeddings, labels, centroids = made(1, 8, 3, 4)
-    gradients = []
-    for update_first in (False, True):
-        loss = ClusterMemory()
-        loss.begin(centroids)
-        inputs = embeddings.clone().requires_grad_()
-        value = loss(inputs, labels)
-        if update_first:
-            loss.update(inputs, labels)
+    loss = ClusterMemory()
+    loss.begin(centroids)
+    value = loss(embeddings.requires_grad_(), labels)
+    loss.update(embeddings, labels)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.backward()
-        gradients.append(inputs.grad)
-    assert torch.equal(*gradients)
+
+
+def test_a_memory_can_start_from_one_image_of_each_cluster():
+    embeddings, labels, _ = made(5, 30, 4, 6)
+    labels[:3] = -1
+    inside = labels >= 0
+    centroids = torch.stack([embeddings[labels == label].mean(dim=0) for label in range(4)])
+    found = []
+    for seed in (0, 0, 1, 2):
+        loss = ClusterMemory(start="random", seed=seed)
+        loss.begin(centroids, embeddings, labels)
+        unit = torch.nn.functional.normalize(embeddings, dim=1)
+        for label, row in enumerate(loss.memory):
+            assert (unit[inside & (labels == label)] - row).norm(dim=1).min() < 1e-12
+        found.append(loss.memory.clone())
+    assert torch.equal(found[0], found[1])
+    assert any(not torch.equal(found[0], other) for other in found[2:])
+    with pytest.raises(InputError, match="begin\\(centroids, embeddings, labels\\)"):
+        loss.begin(centroids)
+    with pytest.raises(InputError, match="labels name 4 clusters, centroids are 3"):
+        loss.begin(centroids[:3], embeddings, labels)
+
+
+@pytest.mark.parametrize("update", ["momentum", "hard", "mean", "random"])
+def test_labels_on_the_host_do_the_same(update):
+    embeddings, labels, centroids = made(6, 24, 5, 7)
+    moved = []
+    for more in ({}, {"host_labels": labels.clone()}):
+        loss = ClusterMemory(update=update)
+        loss.begin(centroids)
+        loss.update(embeddings, labels, **more)
+        moved.append(loss.memory)
+    assert torch.equal(*moved)
 
 
 def test_random_update_moves_each_row_towards_one_of_its_images_and_repeats_by_seed():
@@ -160,7 +188,7 @@ def test_extremes_stay_finite():
 
 @pytest.mark.parametrize(
     ("settings_", "words"),
-    [({"temperature": 0}, "temperature"), ({"momentum": 1.0}, "momentum"), ({"update": "median"}, "'median'")],
+    [({"temperature": 0}, "temperature"), ({"momentum": 1.0}, "momentum"), ({"update": "median"}, "'median'"), ({"start": "zeros"}, "'zeros'")],
 )
 def test_bad_settings_are_named(settings_, words):
     with pytest.raises(InputError, match=words):

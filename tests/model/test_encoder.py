@@ -89,8 +89,8 @@ def test_spec_and_encoder_have_the_same_arguments_and_defaults():
     [
         ({"backbone": "resnet5"}, "Did you mean"),
         ({"pooling": "max"}, "'max'"),
-        ({"neck": "linear"}, "'linear'"),
-        ({"last_stride": 3}, "last_stride"),
+        ({"neck": "fc"}, "neck must be 'bn' or 'linear' or 'none'; got 'fc'"),
+        ({"last_stride": 3}, "last_stride must be 1 or 2; got 3"),
         ({"image_size": (0, 16)}, "image_size"),
         ({"image_size": 64}, "image_size"),
         ({"backbone": "alexnet", "pooling": "mean"}, "'mean'"),

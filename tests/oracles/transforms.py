@@ -58,6 +58,40 @@ def erasing_rectangle(
     return None
 
 
+def crop_rectangle(
+    height: int,
+    width: int,
+    area: tuple[float, float],
+    aspect: tuple[float, float],
+    attempts: int,
+    rng: np.random.Generator,
+) -> tuple[int, int, int, int] | None:
+    """The training crop of BUC and DBC for one image: top, left, height, width, or None for the whole image."""
+    for _ in range(attempts):
+        target = rng.uniform(*area) * height * width
+        ratio = rng.uniform(*aspect)
+        tall, wide = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
+        if tall <= height and wide <= width:
+            return int(rng.integers(0, height - tall + 1)), int(rng.integers(0, width - wide + 1)), tall, wide
+    return None
+
+
+def crop_and_stretch(image: np.ndarray, top: int, left: int, tall: int, wide: int) -> np.ndarray:
+    """The rectangle at the size of the image: bilinear between the centres of pixels, beyond the outermost the nearest."""
+    height, width, _ = image.shape
+    crop, result = image[top : top + tall, left : left + wide].astype(float), np.empty(image.shape)
+    for y in range(height):
+        for x in range(width):
+            from_y = min(max((y + 0.5) * tall / height - 0.5, 0), tall - 1)
+            from_x = min(max((x + 0.5) * wide / width - 0.5, 0), wide - 1)
+            up, west = math.floor(from_y), math.floor(from_x)
+            down, east = min(up + 1, tall - 1), min(west + 1, wide - 1)
+            above = (1 + west - from_x) * crop[up, west] + (from_x - west) * crop[up, east]
+            below = (1 + west - from_x) * crop[down, west] + (from_x - west) * crop[down, east]
+            result[y, x] = (1 + up - from_y) * above + (from_y - up) * below
+    return result
+
+
 def affine(image: np.ndarray, matrix: np.ndarray, fill: tuple[int, int, int] | None) -> np.ndarray:
     """`matrix` maps (x, y, 1) of the input to (x, y) of the output; bilinear, outside is the border or `fill`."""
     height, width, _ = image.shape

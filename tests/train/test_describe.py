@@ -70,7 +70,7 @@ def test_every_field_can_be_set(path, text, reach):
 @pytest.mark.parametrize(
     ("path", "text", "words"),
     [
-        ("epochs", "7", "has no field 'epochs'; it has encoder, clusterer"),
+        ("steps", "7", "has no field 'steps'; it has encoder, clusterer"),
         ("clusterer.epz", "7", "Did you mean 'eps'"),
         ("rounds.more", "7", "no fields of its own"),
         ("rounds", "many", "not of that kind"),

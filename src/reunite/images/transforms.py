@@ -19,6 +19,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from reunite.errors import InputError
+from reunite.images.rectangles import random_rectangles
 
 Batch = UInt8[np.ndarray, "b height width 3"]
 
@@ -140,6 +141,53 @@ class PadCrop(_InPlace):
 
 
 @dataclass(frozen=True)
+class RandomSizedCrop(_InPlace):
+    """Crops a random rectangle of each image and stretches it back to the old size: the training crop of BUC and DBC.
+
+    A rectangle of area U(area) of the image and height / width U(aspect) is drawn until it is no larger than the image in
+    either direction, `attempts` times at most; then it is placed uniformly. Where none fits the whole image is kept.
+    Stretching is bilinear.
+
+    `aspect` is measured on the image as Reunite decodes it, which is at the size the network takes; the authors crop the
+    original file and resize once. The rectangles are the same where files have the target's shape, as Market-1501's do.
+    On images that are not about twice as high as wide the default `aspect` hardly ever fits.
+
+    Args:
+        area: least and most of the image to keep, within (0, 1].
+        aspect: least and most height / width.
+        attempts: draws before the whole image is kept.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+
+    area: tuple[float, float] = (0.64, 1.0)
+    aspect: tuple[float, float] = (2.0, 3.0)
+    attempts: int = 10
+
+    def __post_init__(self) -> None:
+        _check_interval("area", self.area, 1.0)
+        _check_interval("aspect", self.aspect, math.inf)
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            raise InputError(f"attempts must be a whole number of draws, at least 1; got {self.attempts!r}.")
+
+    def edit(self, batch: Batch, rng: np.random.Generator) -> None:
+        """Crops and stretches in place."""
+        _, height, width, _ = batch.shape
+        source = np.empty(batch.shape[1:], np.uint8)
+        rectangles = self.rectangles(len(batch), height, width, rng)
+        for image, (top, left, tall, wide) in zip(batch, rectangles.tolist(), strict=True):
+            source[:] = image
+            cv2.resize(source[top : top + tall, left : left + wide], (width, height), image, 0, 0, cv2.INTER_LINEAR)
+
+    def rectangles(self, count: int, height: int, width: int, rng: np.random.Generator) -> Int64[np.ndarray, "count 4"]:
+        """Top, left, height and width of what is kept of each image."""
+        size = (height, width)
+        found = random_rectangles(count, size, size, self.area, self.aspect, self.attempts, rng)
+        return np.where(found[:, 2:].all(axis=1, keepdims=True), found, (0, 0, height, width))
+
+
+@dataclass(frozen=True)
 class Erase(_InPlace):
     """Paints a random rectangle over images (random erasing, Zhong et al. 2020).
 
@@ -182,17 +230,10 @@ class Erase(_InPlace):
     def rectangles(self, count: int, height: int, width: int, rng: np.random.Generator) -> Int64[np.ndarray, "count 4"]:
         """Top, left, height and width of a rectangle for each image; zeros where nothing is erased."""
         found = np.zeros((count, 4), np.int64)
-        waiting = np.flatnonzero(rng.random(count) < self.probability)
-        for _ in range(100):
-            if not len(waiting):
-                break
-            area = rng.uniform(*self.area, len(waiting)) * height * width
-            aspect = rng.uniform(*self.aspect, len(waiting))
-            sides = np.rint(np.sqrt(np.stack([area * aspect, area / aspect], axis=1))).astype(np.int64)
-            fits = (sides < (height, width)).all(axis=1)
-            found[waiting[fits], 2:] = sides[fits]
-            found[waiting[fits], :2] = rng.integers(0, (height, width) - sides[fits], endpoint=True)
-            waiting = waiting[~fits]
+        chosen = np.flatnonzero(rng.random(count) < self.probability)
+        found[chosen] = random_rectangles(
+            len(chosen), (height, width), (height - 1, width - 1), self.area, self.aspect, 100, rng
+        )
         return found
 
 

@@ -1,4 +1,4 @@
-"""Losses against a memory of clusters."""
+"""ClusterNCE: a loss against a memory of clusters."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from reunite.errors import InputError
+from reunite.losses.rows import check_rows, first_of_run, lowest_of_each, means_of_each, move, move_in_turn
 
 Update = Literal["momentum", "hard", "mean", "random"]
+Start = Literal["mean", "random"]
 
 
 class ClusterMemory(nn.Module):
@@ -30,6 +32,8 @@ class ClusterMemory(nn.Module):
         update: how the images of one cluster in a batch move its row. "momentum": one after the other, in the order of the
             batch (the published method); "hard": only the least similar one; "mean": their mean, once; "random": one of
             them.
+        start: what a row is at the start of a round. "mean": the mean of the cluster (the authors' code); "random": one
+            image of it (their first version; they report no difference).
         seed: of the draws of "random", which start over at each `begin`.
 
     Attributes:
@@ -41,15 +45,25 @@ class ClusterMemory(nn.Module):
 
     memory: Tensor
 
-    def __init__(self, temperature: float = 0.05, momentum: float = 0.1, update: Update = "momentum", seed: int = 0):
+    def __init__(
+        self,
+        temperature: float = 0.05,
+        momentum: float = 0.1,
+        update: Update = "momentum",
+        start: Start = "mean",
+        seed: int = 0,
+    ):
         super().__init__()
         if temperature <= 0 or not 0 <= momentum < 1:
             raise InputError(f"Expected temperature > 0 and momentum in [0, 1); got {temperature} and {momentum}.")
         if update not in ("momentum", "hard", "mean", "random"):
             raise InputError(f"update must be 'momentum', 'hard', 'mean' or 'random'; got {update!r}.")
+        if start not in ("mean", "random"):
+            raise InputError(f"start must be 'mean' or 'random'; got {start!r}.")
         self.temperature = temperature
         self.momentum = momentum
         self.update_rule = update
+        self.start = start
         self.seed = seed
         self.register_buffer("memory", torch.empty(0, 0))
         self._draws = torch.Generator()
@@ -60,44 +74,60 @@ class ClusterMemory(nn.Module):
             "temperature": self.temperature,
             "momentum": self.momentum,
             "update": self.update_rule,
+            "start": self.start,
             "seed": self.seed,
         }
 
-    def begin(self, centroids: Float[Tensor, "c d"]) -> None:
-        """Replaces the memory by these centroids, normalised: the mean embedding of each cluster of the round."""
+    def begin(
+        self,
+        centroids: Float[Tensor, "c d"],
+        embeddings: Float[Tensor, "n d"] | None = None,
+        labels: Int[Tensor, " n"] | None = None,
+    ) -> None:
+        """Replaces the memory by one normalised row per cluster of the round.
+
+        Args:
+            centroids: the mean embedding of each cluster.
+            embeddings, labels: what they were made of; only start="random" needs them. -1 is noise.
+        """
         if centroids.ndim != 2 or not len(centroids):
             raise InputError(f"centroids must have shape (c, d) with c >= 1; got {tuple(centroids.shape)}.")
-        self.memory = F.normalize(centroids.detach(), dim=1)
         self._draws.manual_seed(self.seed)
+        rows = centroids if self.start == "mean" else self._members(len(centroids), embeddings, labels)
+        self.memory = F.normalize(rows.detach(), dim=1)
 
     def forward(self, embeddings: Float[Tensor, "b d"], labels: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """The mean loss of the batch. Embeddings are normalised here; labels are rows of the memory."""
-        self._check(embeddings, labels)
+        check_rows(embeddings, labels, self.memory)
         # Half precision would lose what separates similar clusters once it is divided by the temperature.
         unit = F.normalize(embeddings.to(self.memory.dtype), dim=1)
         return F.cross_entropy(unit @ self.memory.T / self.temperature, labels)
 
     @torch.no_grad()
-    def update(self, embeddings: Float[Tensor, "b d"], labels: Int[Tensor, " b"]) -> None:
-        """Moves the rows of the clusters in the batch; rows of other clusters stay as they are."""
-        self._check(embeddings, labels)
+    def update(
+        self,
+        embeddings: Float[Tensor, "b d"],
+        labels: Int[Tensor, " b"],
+        host_labels: Int[Tensor, " b"] | None = None,
+    ) -> None:
+        """Moves the rows of the clusters in the batch, in place and so after backward; other rows stay as they are.
+
+        Args:
+            embeddings: of the batch, from before the optimizer step.
+            labels: rows of the memory.
+            host_labels: the same labels on the CPU, if they are at hand; a device is then never waited for.
+        """
+        rows = labels.cpu() if host_labels is None else host_labels
+        check_rows(embeddings, rows, self.memory)
         unit = F.normalize(embeddings.detach().to(self.memory.dtype), dim=1)
-        memory = self.memory.clone()  # never in place: a graph that still waits for backward holds the old one
-        if self.update_rule == "mean":
-            present, position = labels.unique(return_inverse=True)
-            means = torch.zeros(len(present), unit.shape[1], dtype=unit.dtype, device=unit.device)
-            means.index_add_(0, position, unit)
-            counts = torch.bincount(position, minlength=len(present))
-            self._move(memory, present, means / counts[:, None])
-        elif self.update_rule == "momentum":
-            turn = _occurrence(labels)
-            for number in range(int(turn.max()) + 1):
-                rows = torch.nonzero(turn == number).squeeze(1)
-                self._move(memory, labels[rows], unit[rows])
+        if self.update_rule == "momentum":
+            move_in_turn(self.memory, rows, unit, self.momentum)
+        elif self.update_rule == "mean":
+            present, means = means_of_each(rows, unit)
+            move(self.memory, present.to(self.memory.device), means, self.momentum)
         else:
-            rows = _lowest_per_label(self._keys(unit, labels), labels)
-            self._move(memory, labels[rows], unit[rows])
-        self.memory = memory
+            present, chosen = lowest_of_each(rows, self._keys(unit, labels))
+            move(self.memory, present.to(self.memory.device), unit[chosen], self.momentum)
 
     def _keys(self, unit: Tensor, labels: Tensor) -> Tensor:
         """What decides which image stands for its cluster: its similarity to the memory, or chance."""
@@ -105,37 +135,15 @@ class ClusterMemory(nn.Module):
             return (unit * self.memory[labels]).sum(dim=1)
         return torch.rand(len(labels), generator=self._draws).to(unit.device)
 
-    def _move(self, memory: Tensor, rows: Tensor, towards: Tensor) -> None:
-        memory[rows] = F.normalize(self.momentum * memory[rows] + (1 - self.momentum) * towards, dim=1)
-
-    def _check(self, embeddings: Tensor, labels: Tensor) -> None:
-        if not len(self.memory):
-            raise InputError("The memory is empty: call begin(centroids) at the start of the round.")
-        if embeddings.shape != (len(labels), self.memory.shape[1]):
-            raise InputError(
-                f"Expected embeddings of shape ({len(labels)}, {self.memory.shape[1]}); got {tuple(embeddings.shape)}."
-            )
-        if (
-            labels.device.type == "cpu"
-            and len(labels)
-            and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.memory)
-        ):
-            raise InputError(
-                f"Labels must be rows of the memory, 0 to {len(self.memory) - 1}; got {int(labels.min())} to "
-                f"{int(labels.max())}. Noise (-1) is not trained on."
-            )
-
-
-def _occurrence(labels: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
-    """How often each label occurred earlier in the batch: 0 for the first image of a cluster, then 1, 2, ..."""
-    return torch.tril(labels[:, None] == labels[None, :], diagonal=-1).sum(dim=1)
-
-
-def _lowest_per_label(keys: Float[Tensor, " b"], labels: Int[Tensor, " b"]) -> Int[Tensor, " c"]:
-    """The row with the lowest key of each label; the first one of equals."""
-    order = torch.argsort(keys, stable=True)
-    order = order[torch.argsort(labels[order], stable=True)]
-    grouped = labels[order]
-    first = torch.ones_like(grouped, dtype=torch.bool)
-    first[1:] = grouped[1:] != grouped[:-1]
-    return order[first]
+    def _members(self, clusters: int, embeddings: Tensor | None, labels: Tensor | None) -> Tensor:
+        """One image of each cluster, drawn."""
+        if embeddings is None or labels is None:
+            raise InputError("start='random' draws an image of each cluster: begin(centroids, embeddings, labels).")
+        owner = labels.cpu()
+        order = torch.randperm(len(owner), generator=self._draws)
+        order = order[owner[order] >= 0]
+        order = order[torch.argsort(owner[order], stable=True)]
+        chosen = order[first_of_run(owner[order])]
+        if len(chosen) != clusters:
+            raise InputError(f"labels name {len(chosen)} clusters, centroids are {clusters}.")
+        return embeddings[chosen.to(embeddings.device)]

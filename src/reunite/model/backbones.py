@@ -1,4 +1,4 @@
-"""Backbones by name: timm's, torchvision's with a `features` part (timm has no SqueezeNet), and our small one."""
+"""Backbones by name: timm's, those with IBN-a, torchvision's with a `features` part (SqueezeNet), and our small one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from reunite.errors import InputError, WeightsError
 from reunite.model.conv4 import Conv4
 from reunite.model.hub import at_once_when_offline
+from reunite.model.ibn import to_ibn_a
 
 Triple = tuple[float, float, float]
+
+IBN_A = {"resnet50_ibn_a": "resnet50", "resnet101_ibn_a": "resnet101"}
+"""Names under which IBN-Net published its weights, and the timm networks that become these."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +47,40 @@ class TorchvisionFeatures(nn.Module):
 
 
 def build_backbone(name: str, pretrained: bool, image_size: tuple[int, int]) -> Backbone:
-    """The backbone of that name: any of timm's (`hf-hub:` too), torchvision's with features, or `conv4`.
+    """The backbone of that name: any of timm's (`hf-hub:` too), `resnet50_ibn_a`, torchvision's with features, or `conv4`.
 
     Raises:
-        InputError: no backbone has that name; close ones are suggested.
+        InputError: no backbone has that name (close ones are suggested), or the image size is too small for it.
         WeightsError: pretrained weights were asked for and cannot be had.
     """
     if name == "conv4":
         if pretrained:
             raise WeightsError("conv4 has no pretrained weights. Pass pretrained=False, or weights=FILE of your own.")
         return Backbone(Conv4(), IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    if name in IBN_A:
+        return _ibn_a(name, pretrained, image_size)
     if name.startswith("hf-hub:") or timm.is_model(name):
         return _timm(name, pretrained, image_size)
     if name in torchvision.models.list_models(torchvision.models):
         return _torchvision(name, pretrained)
-    known = ["conv4", *timm.list_models(), *torchvision.models.list_models(torchvision.models)]
+    known = ["conv4", *IBN_A, *timm.list_models(), *torchvision.models.list_models(torchvision.models)]
     close = difflib.get_close_matches(name, known, 3)
     raise InputError(f"No backbone is called {name!r}.{' Did you mean ' + ', '.join(close) + '?' if close else ''}")
+
+
+def _ibn_a(name: str, pretrained: bool, image_size: tuple[int, int]) -> Backbone:
+    if pretrained:
+        raise WeightsError(
+            f"No model hub has pretrained weights for {name!r}. Pass weights=FILE, a local copy of the file of that name "
+            "from the release of IBN-Net, or pretrained=False to start from random weights."
+        )
+    if max(image_size) <= 16:
+        raise InputError(
+            f"{name} shrinks images by 16 before its last instance norm, which needs more than one position; got "
+            f"image_size {image_size}. Take a height or width above 16."
+        )
+    plain = _timm(IBN_A[name], False, image_size)
+    return Backbone(to_ibn_a(plain.network), plain.mean, plain.std)
 
 
 def _timm(name: str, pretrained: bool, image_size: tuple[int, int]) -> Backbone:

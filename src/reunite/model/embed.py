@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from rich.progress import Progress
+from torch import Tensor
 
 from reunite.images.loading import Pixels, open_images, prefetch
-from reunite.model.encoder import Encoder
+from reunite.model.encoder import Encoder, Features
 from reunite.types import Images
 
 
@@ -71,18 +72,48 @@ def embed_pixels(
     progress: Callable[[int, int], None] | None = None,
 ) -> Float32[np.ndarray, "m d"]:
     """The embeddings of these rows of opened images, in evaluation mode; the encoder is left in the mode it was in."""
-    result = np.empty((len(rows), encoder.dimensions), np.float32)
+    return _pass(encoder, pixels, rows, batch_size, progress, (encoder.tested,))[0]
+
+
+def embed_twice(
+    encoder: Encoder,
+    pixels: Pixels,
+    rows: np.ndarray,
+    batch_size: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Float32[np.ndarray, "m d"], Float32[np.ndarray, "m e"]]:
+    """What tests see, as `embed_pixels` gives it, and the unit embedding that losses see, from one pass.
+
+    Both are the same array unless the encoder tests with another feature than it trains with.
+    """
+    if encoder.spec.test_feature == "embedding":
+        tested = embed_pixels(encoder, pixels, rows, batch_size, progress)
+        return tested, tested
+    tested, unit = _pass(encoder, pixels, rows, batch_size, progress, (encoder.tested, lambda features: features.unit))
+    return tested, unit
+
+
+def _pass(
+    encoder: Encoder,
+    pixels: Pixels,
+    rows: np.ndarray,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None,
+    heads: Sequence[Callable[[Features], Tensor]],
+) -> list[np.ndarray]:
+    """One array for each head, a row for each image."""
+    results: list[list[np.ndarray]] = [[] for _ in heads]
     where = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
-    starts = range(0, len(rows), batch_size)
+    done = 0
     with torch.inference_mode():
-        for start, batch in zip(
-            starts, prefetch(pixels.read(rows[at : at + batch_size]) for at in starts), strict=True
-        ):
-            output = encoder(torch.from_numpy(batch).to(where, non_blocking=True))
-            result[start : start + len(batch)] = output.cpu().numpy()
+        for batch in prefetch(pixels.read(rows[at : at + batch_size]) for at in range(0, len(rows), batch_size)):
+            features = encoder.features(torch.from_numpy(batch).to(where, non_blocking=True))
+            for head, result in zip(heads, results, strict=True):
+                result.append(head(features).cpu().numpy())
+            done += len(batch)
             if progress is not None:
-                progress(start + len(batch), len(rows))
+                progress(done, len(rows))
     encoder.train(was_training)
-    return result
+    return [np.concatenate(result) for result in results]

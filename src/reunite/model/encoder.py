@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +13,27 @@ from torch import Tensor, nn
 from reunite.errors import InputError
 from reunite.images.transforms import normalise
 from reunite.model.backbones import Triple, build_backbone, set_bn_eps, set_last_stride
+from reunite.model.necks import batch_norm_neck, linear_neck
 from reunite.model.pooling import AveragePooling, GeneralizedMeanPooling
 from reunite.model.weights import load_into
 
 Pooling = Literal["gem", "avg"]
-Neck = Literal["bn", "none"]
+Neck = Literal["bn", "linear", "none"]
+TestFeature = Literal["embedding", "pooled"]
+
+
+class Features(NamedTuple):
+    """What an encoder makes of a batch: one backbone pass, three vectors an image.
+
+    Attributes:
+        pooled: the backbone's output after pooling, (b, p).
+        embedding: after the neck, (b, d).
+        unit: after the L2 norm and, in training, dropout, (b, d).
+    """
+
+    pooled: Float[Tensor, "b p"]
+    embedding: Float[Tensor, "b d"]
+    unit: Float[Tensor, "b d"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,10 @@ class EncoderSpec:
     neck: Neck = "bn"
     image_size: tuple[int, int] = (256, 128)
     last_stride: int = 1
+    embedding_size: int | None = None
+    dropout: float = 0.0
+    test_feature: TestFeature = "embedding"
+    frozen: tuple[str, ...] = ()
     mean: Triple | None = None
     std: Triple | None = None
     bn_eps: float | None = None
@@ -51,18 +71,25 @@ class Encoder(nn.Module):
         pretrained: start from the hub's weights. Needs internet; without it, one clear error.
         weights: a local .safetensors or state-dict file for the backbone, used instead of the hub's.
         pooling: "gem" or "avg". Transformers keep their class token, or the mean of their tokens where they have none.
-        neck: "bn" or "none".
+        neck: what comes after pooling. "bn": batch norm without bias (Luo et al. 2019); "linear": a linear layer and batch
+            norm (BUC, DBC); "none".
         image_size: height and width every image is resized to, in pixels.
         last_stride: stride of the last downsampling; 2 leaves the backbone as it is.
+        embedding_size: outputs of the linear neck; None makes as many as the backbone has channels.
+        dropout: share of the training embedding set to zero, after the norm as BUC and DBC do it, so that training vectors are
+            not unit.
+        test_feature: what clustering, search and tests see: the unit "embedding", or the "pooled" feature before the neck,
+            normalised (BUC, DBC, HCT).
+        frozen: parts of the backbone that keep their weights and their batch norm statistics, by name ("conv1", "layer1").
         mean, std: pixel normalisation, RGB in [0, 1]; None takes what the backbone was made for.
         bn_eps: overrides the eps of the backbone's batch norms (1e-3 for weights from TensorFlow).
 
     Attributes:
         spec: these arguments, an `EncoderSpec`.
-        dimensions: length of an embedding.
+        dimensions: length of an embedding as tests see it.
 
     Raises:
-        InputError: an unknown backbone, pooling or neck, or an image size that is not two positive numbers.
+        InputError: an unknown backbone, pooling, neck or part to freeze, or a number out of range.
         WeightsError: weights that cannot be had or do not fit.
     """
 
@@ -75,19 +102,39 @@ class Encoder(nn.Module):
         neck: Neck = "bn",
         image_size: tuple[int, int] = (256, 128),
         last_stride: int = 1,
+        embedding_size: int | None = None,
+        dropout: float = 0.0,
+        test_feature: TestFeature = "embedding",
+        frozen: tuple[str, ...] = (),
         mean: Triple | None = None,
         std: Triple | None = None,
         bn_eps: float | None = None,
     ):
         super().__init__()
         size = _checked_size(image_size)
-        if pooling not in ("gem", "avg") or neck not in ("bn", "none") or last_stride not in (1, 2):
+        _check_choices(pooling=pooling, neck=neck, last_stride=last_stride, test_feature=test_feature)
+        if not 0 <= dropout < 1 or (embedding_size is not None and (embedding_size < 1 or neck != "linear")):
             raise InputError(
-                f"Expected pooling 'gem' or 'avg', neck 'bn' or 'none', last_stride 1 or 2; got {pooling!r}, {neck!r}, "
-                f"{last_stride!r}."
+                f"Expected dropout in [0, 1), and an embedding_size only with neck='linear'; got {dropout}, "
+                f"{embedding_size} with {neck!r}."
             )
         weights = None if weights is None else str(weights)
-        self.spec = EncoderSpec(backbone, pretrained, weights, pooling, neck, size, last_stride, mean, std, bn_eps)
+        self.spec = EncoderSpec(
+            backbone,
+            pretrained,
+            weights,
+            pooling,
+            neck,
+            size,
+            last_stride,
+            embedding_size,
+            dropout,
+            test_feature,
+            tuple(frozen),
+            mean,
+            std,
+            bn_eps,
+        )
         parts = build_backbone(backbone, pretrained and weights is None, size)
         self.backbone = parts.network
         if weights is not None:
@@ -98,18 +145,42 @@ class Encoder(nn.Module):
             set_last_stride(self.backbone, 1, size)
         self.mean, self.std = mean or parts.mean, std or parts.std
         self.pooling = GeneralizedMeanPooling() if pooling == "gem" else AveragePooling()
-        self.dimensions = self._probe(size)
-        self.neck = _bn_neck(self.dimensions) if neck == "bn" else nn.Identity()
+        channels = self._probe(size)
+        self.neck = _build_neck(neck, channels, embedding_size)
+        self.dimensions = channels if test_feature == "pooled" else embedding_size or channels
+        self._frozen = tuple(_part(self.backbone, name) for name in frozen)
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train()
 
     def forward(self, images: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b d"]:
-        """Unit embeddings, float32.
+        """The training embedding in training mode, the unit test feature in evaluation mode; float32.
 
         Args:
             images: uint8 (b, height, width, 3) RGB, normalised here on their device; or float (b, 3, height, width), taken
                 as normalised already.
         """
+        features = self.features(images)
+        return features.unit if self.training else self.tested(features)
+
+    def features(self, images: Shaped[Tensor, "b ..."]) -> Features:
+        """All three vectors of each image, for methods that train on one and search with another."""
         pixels = normalise(images, self.mean, self.std) if images.dtype == torch.uint8 else images
-        return F.normalize(self.neck(self._pooled(pixels)).float(), dim=1)
+        pooled = self._pooled(pixels)
+        embedding = self.neck(pooled)
+        unit = F.dropout(F.normalize(embedding.float(), dim=1), self.spec.dropout, self.training)
+        return Features(pooled, embedding, unit)
+
+    def tested(self, features: Features) -> Float[Tensor, "b d"]:
+        """The vector that clustering, search and tests see."""
+        return F.normalize(features.pooled.float(), dim=1) if self.spec.test_feature == "pooled" else features.unit
+
+    def train(self, mode: bool = True) -> Encoder:
+        """As of any module, but frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def _pooled(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         features = self.backbone(images)
@@ -125,8 +196,9 @@ class Encoder(nn.Module):
     def _probe(self, size: tuple[int, int]) -> int:
         was_training = self.training
         with torch.no_grad():
-            channels = self.eval()._pooled(torch.zeros(1, 3, *size)).shape[1]
-        self.train(was_training)
+            super().train(False)
+            channels = self._pooled(torch.zeros(1, 3, *size)).shape[1]
+        super().train(was_training)
         return int(channels)
 
 
@@ -137,8 +209,30 @@ def _checked_size(image_size: tuple[int, int]) -> tuple[int, int]:
     return size
 
 
-def _bn_neck(dimensions: int) -> nn.BatchNorm1d:
-    """Batch norm whose bias stays zero (Luo et al. 2019), so that the classes are not shifted off the origin."""
-    neck = nn.BatchNorm1d(dimensions)
-    neck.bias.requires_grad_(False)
-    return neck
+def _check_choices(**chosen: object) -> None:
+    for name, value in chosen.items():
+        if value not in CHOICES[name]:
+            raise InputError(f"{name} must be {' or '.join(map(repr, CHOICES[name]))}; got {value!r}.")
+
+
+CHOICES: dict[str, tuple[object, ...]] = {
+    "pooling": get_args(Pooling),
+    "neck": get_args(Neck),
+    "last_stride": (1, 2),
+    "test_feature": get_args(TestFeature),
+}
+
+
+def _build_neck(neck: Neck, channels: int, embedding_size: int | None) -> nn.Module:
+    if neck == "linear":
+        return linear_neck(channels, embedding_size or channels)
+    return batch_norm_neck(channels) if neck == "bn" else nn.Identity()
+
+
+def _part(backbone: nn.Module, name: str) -> nn.Module:
+    """The part of a backbone of that name, with dots for parts of parts."""
+    try:
+        return backbone.get_submodule(name)
+    except AttributeError as error:
+        known = ", ".join(name for name, _ in backbone.named_children())
+        raise InputError(f"The backbone has no part {name!r} to freeze; it has {known}.") from error

@@ -55,16 +55,22 @@ class Checkpoint:
         """Copies the weights into a network of the same kind."""
         encoder.load_state_dict(self._under("encoder."))
 
-    def restore(self, encoder: nn.Module, loss: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Brings all three back to this state.
+    def restore(self, encoder: nn.Module, loss: nn.Module) -> None:
+        """Brings network and loss back to this state.
 
-        A loss's memory is left out: `begin` builds it anew from the next round's clusters.
+        Parameters of the loss take the saved shape: a classifier is made when the number of identities is known. A memory of
+        another shape is left out: `begin` builds it anew from the next round's clusters.
         """
         self.restore_encoder(encoder)
-        own = loss.state_dict()
-        loss.load_state_dict(
-            {name: v for name, v in self._under("loss.").items() if own[name].shape == v.shape}, strict=False
-        )
+        own, saved = dict(loss.named_parameters()), self._under("loss.")
+        for name, value in saved.items():
+            if name in own:
+                own[name].data = value.to(own[name])
+        fitting = {name: each.shape for name, each in loss.state_dict().items()}
+        loss.load_state_dict({name: v for name, v in saved.items() if fitting.get(name) == v.shape}, strict=False)
+
+    def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Brings an optimizer over the restored parameters back to this state."""
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in self._under("optimizer.").items():
             place, _, key = name.partition(".")

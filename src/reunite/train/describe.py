@@ -10,11 +10,15 @@ import ast
 import dataclasses
 import difflib
 import inspect
+from types import FunctionType
 from typing import Any
 
 from sklearn.base import BaseEstimator
 
 from reunite.errors import InputError
+
+WIDTH = 120
+"""Columns of a line; a part that needs more is written with one argument a line."""
 
 
 def arguments(part: Any) -> dict[str, Any]:
@@ -35,22 +39,31 @@ def arguments(part: Any) -> dict[str, Any]:
 
 
 def describe(part: Any, depth: int = 0) -> str:
-    """Python text that builds the part again: one argument a line for parts made of parts, one line for small ones."""
-    if isinstance(part, tuple) and any(_is_part(each) for each in part):
-        inner = ",\n".join(_pad(depth + 1) + describe(each, depth + 1) for each in part)
-        return f"(\n{inner},\n{_pad(depth)})"
-    if not _is_part(part):
+    """Python text that builds the part again; `reunite.train.parse` reads it.
+
+    The outermost part has one argument a line; an inner one is on one line where that fits.
+
+    Args:
+        part: a recipe, a part of one, or a plain value.
+        depth: levels of indentation that the text will stand at.
+    """
+    if isinstance(part, (tuple, list)) and any(is_part(each) for each in part):
+        closing = ",)" if isinstance(part, tuple) and len(part) == 1 else (")" if isinstance(part, tuple) else "]")
+        return _joined("(" if isinstance(part, tuple) else "[", [("", each) for each in part], closing, depth)
+    if not is_part(part):
         return repr(part)
-    values = arguments(part)
-    name = (
-        type(part).__name__
-        if type(part).__module__.startswith("reunite.")
-        else f"{type(part).__module__}.{type(part).__name__}"
-    )
-    if depth:
-        return f"{name}({', '.join(f'{key}={value!r}' for key, value in values.items())})"
-    lines = [f"{_pad(1)}{key}={describe(value, 1)},\n" for key, value in values.items()]
-    return f"{name}(\n{''.join(lines)})"
+    return _joined(f"{type_name(part)}(", [(f"{key}=", value) for key, value in arguments(part).items()], ")", depth)
+
+
+def type_name(part: Any) -> str:
+    """The name of a part's type: Reunite's own are short, others carry their module."""
+    kind = type(part)
+    return kind.__name__ if kind.__module__.startswith("reunite.") else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_part(value: Any) -> bool:
+    """Whether a value is described by its type and arguments, not by its own `repr`."""
+    return hasattr(value, "__dict__") and not isinstance(value, (type, FunctionType))
 
 
 def set_field(part: Any, path: str, text: str) -> Any:
@@ -70,12 +83,21 @@ def set_field(part: Any, path: str, text: str) -> Any:
         close = difflib.get_close_matches(name, known, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise InputError(f"{type(part).__name__} has no field {name!r}; it has {', '.join(known) or 'none'}.{hint}")
-    if rest and not (_is_part(known[name]) or isinstance(known[name], tuple)):
+    if rest and not (is_part(known[name]) or isinstance(known[name], tuple)):
         raise InputError(f"{name!r} is {known[name]!r} and has no fields of its own.")
     value = set_field(known[name], rest, text) if rest else _literal(text, known[name], name)
     if isinstance(part, tuple):
         return tuple(value if str(place) == name else each for place, each in enumerate(part))
     return type(part)(**{**arguments(part), name: value})
+
+
+def _joined(opening: str, items: list[tuple[str, Any]], closing: str, depth: int) -> str:
+    if depth:
+        line = opening + ", ".join(key + describe(value, depth + 1) for key, value in items) + closing
+        if "\n" not in line and len(line) + 4 * depth <= WIDTH - 30:  # room for the field's own name before it
+            return line
+    inner = "".join(f"{'    ' * (depth + 1)}{key}{describe(value, depth + 1)},\n" for key, value in items)
+    return f"{opening}\n{inner}{'    ' * depth}{closing.removeprefix(',')}"
 
 
 def _literal(text: str, old: Any, name: str) -> Any:
@@ -85,16 +107,17 @@ def _literal(text: str, old: Any, name: str) -> Any:
         value = text
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(old, (bool, int, float, tuple)) and not isinstance(value, type(old)) and value is not None:
+    if not _same_kind(old, value):
         raise InputError(f"{name} is {old!r} ({type(old).__name__}); {text!r} is not of that kind.")
     return value
 
 
-def _is_part(value: Any) -> bool:
-    return (
-        hasattr(value, "__dict__") and not isinstance(value, type) and not callable(getattr(value, "__wrapped__", None))
-    )
-
-
-def _pad(depth: int) -> str:
-    return "    " * depth
+def _same_kind(old: Any, value: Any) -> bool:
+    """A number may give way to numbers, a flag to a flag, anything to None; what is None or text says nothing of its kind."""
+    if value is None or old is None or isinstance(old, str):
+        return True
+    if isinstance(old, bool) or isinstance(value, bool):
+        return isinstance(old, bool) and isinstance(value, bool)
+    if isinstance(old, (int, float)):
+        return isinstance(value, (int, float, tuple)) and not (isinstance(old, int) and isinstance(value, float))
+    return isinstance(value, type(old)) if isinstance(old, tuple) else True

@@ -13,25 +13,27 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from jaxtyping import Int64
-from torch import nn
+from torch import Tensor, nn
 
 from reunite.cluster.centroids import centroids
+from reunite.cluster.known import KnownIdentities
 from reunite.errors import ClusteringError, InputError, TrainingError
 from reunite.images.loading import Pixels, open_images, prefetch
 from reunite.images.transforms import augment
+from reunite.losses.protocol import Begins, Updates, ask, asked
 from reunite.model.batch_norm import group_batch_norm
-from reunite.model.embed import embed_pixels
-from reunite.model.encoder import Encoder
+from reunite.model.embed import embed_twice
+from reunite.model.encoder import Encoder, Features
 from reunite.train.checkpoint import Checkpoint
 from reunite.train.describe import describe
-from reunite.train.recipe import Memory, Recipe
+from reunite.train.recipe import Recipe
 from reunite.train.rounds import Round
 from reunite.types import Clusters, Images
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("decode", "embed", "cluster", "train"), what is done and what there is to do."""
 
-INIT, BATCHES, AUGMENT, NETWORK = range(4)
+INIT, BATCHES, AUGMENT, NETWORK, BEGIN = range(5)
 """Streams of random numbers: each draw depends on the seed, its stream and the round, and on nothing that came before."""
 
 
@@ -50,11 +52,12 @@ def train(
     """Trains an encoder by a recipe, one `Round` at a time; evaluating, saving and stopping is the caller's business.
 
     Every method is this loop with other parts: all images become embeddings, the clusterer turns them into labels, and the
-    encoder is trained on the labels. Two runs with the same seed on the same machine are identical.
+    encoder is trained on the labels. At the start every image is its own identity; `KnownIdentities`, the clusterer of
+    supervised recipes, starts from the identities of the images. Two runs with the same seed on the same machine are identical.
 
     Args:
         recipe: the method; never changed.
-        images: identities in it are not looked at.
+        images: identities in it are looked at only if the recipe's clusterer is `KnownIdentities`.
         seed: of every random number drawn.
         accelerator: where to compute; None lets accelerate choose.
         on_error: "raise" stops at images that cannot be read, "skip" leaves them out and says so in `Round.broken`.
@@ -85,22 +88,24 @@ def train(
     )
     rows = np.flatnonzero(pixels.readable)
     images = images.take(rows)
-    labels = np.arange(len(images)) if resume is None else resume.labels
+    labels = _first_labels(recipe, images) if resume is None else resume.labels
     for number in range(0 if resume is None else resume.number + 1, recipe.rounds):
         clock = {"embed": time.perf_counter()}
-        embeddings = embed_pixels(session.encoder, pixels, rows, 64, lambda done, total: tell("embed", done, total))
+        embeddings, trained = embed_twice(
+            session.encoder, pixels, rows, 64, lambda done, total: tell("embed", done, total)
+        )
         clock["cluster"] = time.perf_counter()
         tell("cluster", 0, 1)
-        clusters = Clusters.of(recipe.clusterer.fit_predict(embeddings, labels))
+        previous = labels
+        if number or not recipe.start_from_singletons:
+            labels = recipe.clusterer.fit_predict(embeddings, labels)
+        clusters = Clusters.of(labels)
         labels = clusters.labels
         tell("cluster", 1, 1)
         _check_clusters(clusters, number, recipe)
         clock["train"] = time.perf_counter()
-        session.begin_round(recipe, number, centroids(embeddings, labels))
-        batches = recipe.batches(labels, images.camera, np.random.default_rng([seed, BATCHES, number]))
-        loss = session.train_round(
-            recipe, _inputs(recipe, pixels, rows, labels, batches, seed, number), number, seed, tell
-        )
+        session.begin_round(trained, labels, previous, number)
+        loss = session.train_round(_inputs(recipe, pixels, rows, labels, images.camera, seed, number), number, tell)
         clock["end"] = time.perf_counter()
         seconds = {stage: round(clock[after] - clock[stage], 3) for stage, after in _STAGES}
         yield Round(
@@ -111,7 +116,7 @@ def train(
             embeddings,
             labels,
             loss,
-            recipe.optimizer.rate(number),
+            recipe.optimizer.rate(recipe.epochs_of(number).start),
             seconds,
             session.loss,
             session.optimizer,
@@ -121,49 +126,82 @@ def train(
 _STAGES = (("embed", "cluster"), ("cluster", "train"), ("train", "end"))
 
 
-@dataclass(frozen=True, eq=False)
+class _TrainingFeatures(nn.Module):
+    """An encoder that gives all its features, as the module that accelerate wraps."""
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, batch: Tensor) -> Features:
+        return self.encoder.features(batch)
+
+
+@dataclass(eq=False)
 class _Session:
     """The things that change while training: network, loss and optimizer."""
 
+    recipe: Recipe
+    seed: int
     accelerator: Accelerator
     encoder: Encoder
-    network: nn.Module  # the encoder as accelerate prepared it
+    network: nn.Module  # the encoder's features as accelerate prepared them
     loss: nn.Module
     optimizer: torch.optim.Optimizer
 
-    def begin_round(self, recipe: Recipe, number: int, means: np.ndarray) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.optimizer.rate(number)
-        if isinstance(self.loss, Memory):
-            self.loss.begin(torch.from_numpy(means).to(self.accelerator.device))
+    def begin_round(
+        self, embeddings: np.ndarray, labels: np.ndarray, previous: np.ndarray, number: int
+    ) -> None:
+        """Tells the loss what the clusters are, and the optimizer what there is to train."""
+        before = list(self.loss.parameters())
+        if isinstance(self.loss, Begins):
+            made = asked(self.loss.begin, {"embeddings": embeddings, "labels": labels, "previous": previous})
+            made["centroids"] = centroids(embeddings, labels)
+            with _seeded(self.seed, BEGIN, number):
+                self.loss.begin(**{name: torch.from_numpy(each).to(self.accelerator.device) for name, each in made.items()})
+        after = list(self.loss.parameters())
+        replaced = len(before) != len(after) or any(one is not other for one, other in zip(before, after, strict=True))
+        if replaced or self.recipe.fresh_optimizer:
+            self.optimizer = self._new_optimizer()
 
-    def train_round(self, recipe: Recipe, inputs: Iterator, number: int, seed: int, tell: Progress) -> float:
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        """Over the parameters there are now; those that were there before keep what was gathered about them."""
+        optimizer = self.accelerator.prepare(_optimizer(self.recipe, self.encoder, self.loss))
+        if not self.recipe.fresh_optimizer:
+            known = {each for group in optimizer.param_groups for each in group["params"]}
+            optimizer.state.update({each: value for each, value in self.optimizer.state.items() if each in known})
+        return optimizer
+
+    def train_round(self, inputs: Iterator[_Input], number: int, tell: Progress) -> float:
         losses = []
         self.network.train()
-        total = getattr(recipe.batches, "iterations", 0)
-        with _seeded(seed, NETWORK, number):
-            for batch, labels in inputs:
-                losses.append(self.step(batch, labels))
-                tell("train", len(losses), total)
+        with _seeded(self.seed, NETWORK, number):
+            for each in inputs:
+                for group in self.optimizer.param_groups:
+                    group["lr"] = group["scale"] * self.recipe.optimizer.rate(each.epoch)
+                losses.append(self.step(each))
+                tell("train", len(losses), each.total)
         mean = float(torch.stack(losses).mean()) if losses else float("nan")
         if not np.isfinite(mean):
             raise TrainingError(
                 f"Round {number}: the loss is {mean} after {len(losses)} batches. Lower the learning rate "
-                f"({recipe.optimizer.rate(number):g}), or resume from the last checkpoint with another recipe."
+                f"({self.optimizer.param_groups[0]['lr']:g}), or resume from the last checkpoint with another recipe."
             )
         return mean
 
-    def step(self, batch: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def step(self, given: _Input) -> Tensor:
         device = self.accelerator.device
-        labels = labels.to(device, non_blocking=True)
+        labels = given.labels.to(device, non_blocking=True)
         with self.accelerator.autocast():
-            embeddings = self.network(batch.to(device, non_blocking=True))
-            loss = self.loss(embeddings, labels)
+            features: Features = self.network(given.batch.to(device, non_blocking=True))
+            more = {"embedding": features.embedding, "pooled": features.pooled, "rows": given.rows}
+            loss = ask(self.loss, features.unit, labels, **more)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.optimizer.step()
-        if isinstance(self.loss, Memory):
-            self.loss.update(embeddings.detach(), labels)  # the memory moves here, in the open
+        if isinstance(self.loss, Updates):  # a memory moves here, in the open
+            more = {"embedding": features.embedding.detach(), "pooled": features.pooled.detach(), "rows": given.rows}
+            ask(self.loss.update, features.unit.detach(), labels, host_labels=given.labels, **more)
         return loss.detach()
 
 
@@ -178,12 +216,35 @@ def _begin(recipe: Recipe, seed: int, accelerator: Accelerator, resume: Checkpoi
     group_batch_norm(encoder, recipe.bn_group_size, recipe.bn_running)
     encoder.to(accelerator.device).to(memory_format=torch.channels_last)
     loss = copy.deepcopy(recipe.loss).to(accelerator.device)
-    network, optimizer = accelerator.prepare(
-        encoder, recipe.optimizer.build([*encoder.parameters(), *loss.parameters()])
-    )
     if resume is not None:
-        resume.restore(encoder, loss, optimizer)
-    return _Session(accelerator, encoder, network, loss, optimizer)
+        resume.restore(encoder, loss)
+    network, optimizer = accelerator.prepare(_TrainingFeatures(encoder), _optimizer(recipe, encoder, loss))
+    if resume is not None:
+        resume.restore_optimizer(optimizer)
+    return _Session(recipe, seed, accelerator, encoder, network, loss, optimizer)
+
+
+def _optimizer(recipe: Recipe, encoder: Encoder, loss: nn.Module) -> torch.optim.Optimizer:
+    """The backbone at the recipe's rate; what comes after it and what the loss trains at the rate of the head."""
+    return recipe.optimizer.build(
+        encoder.backbone.parameters(),
+        [*encoder.pooling.parameters(), *encoder.neck.parameters(), *loss.parameters()],
+    )
+
+
+def _first_labels(recipe: Recipe, images: Images) -> Int64[np.ndarray, " n"]:
+    return images.identity if isinstance(recipe.clusterer, KnownIdentities) else np.arange(len(images))
+
+
+@dataclass(frozen=True, eq=False)
+class _Input:
+    """A batch on its way to the network."""
+
+    batch: Tensor  # augmented uint8 images
+    labels: Tensor
+    rows: Tensor
+    epoch: int
+    total: int  # batches in the round, as far as known
 
 
 def _inputs(
@@ -191,18 +252,23 @@ def _inputs(
     pixels: Pixels,
     rows: Int64[np.ndarray, " n"],
     labels: Int64[np.ndarray, " n"],
-    batches: Iterator[Int64[np.ndarray, " b"]],
+    camera: Int64[np.ndarray, " n"],
     seed: int,
     number: int,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Augmented uint8 batches with their labels, made ahead of the network that asks for them."""
+) -> Iterator[_Input]:
+    """Augmented batches with their labels, made ahead of the network that asks for them."""
+    epochs = recipe.epochs_of(number)
+    count = getattr(recipe.batches, "count", None)
+    total = 0 if count is None else len(epochs) * count(labels)
+    draws = np.random.default_rng([seed, BATCHES, number])
 
-    def made() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for step, batch in enumerate(batches):
+    def made() -> Iterator[_Input]:
+        batches = ((epoch, batch) for epoch in epochs for batch in recipe.batches(labels, camera, draws))
+        for step, (epoch, batch) in enumerate(batches):
             _check_batch(len(batch), recipe.bn_group_size)
             rng = np.random.default_rng([seed, AUGMENT, number, step])
-            augmented = augment(pixels.read(rows[batch]), recipe.augmentations, rng)
-            yield torch.from_numpy(augmented), torch.from_numpy(labels[batch])
+            augmented = torch.from_numpy(augment(pixels.read(rows[batch]), recipe.augmentations, rng))
+            yield _Input(augmented, torch.from_numpy(labels[batch]), torch.from_numpy(batch), epoch, total)
 
     return prefetch(made())
 

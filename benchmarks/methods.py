@@ -1,0 +1,153 @@
+"""`python -m benchmarks.methods OUT --data DATA ...`: every method with one small network and one budget, and their table.
+
+What is compared are clusterers, batches and losses. Network (`conv4`, random weights, GeM), image size, augmentations and
+optimizer are the same for all, and so is the work: so many passes of the network over the training images, an image embedded
+counting 1 and an image trained on 3 (forward, and a backward of twice that). Runs that are finished are not run again, and a
+run that was stopped goes on, so the command may be repeated, or divided over several machines or seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+
+from accelerate import Accelerator
+
+import reunite
+from reunite import Adam, IdentityBatches, Recipe, Run, ShuffledBatches, recipes
+from reunite.cli.train import run_training
+from reunite.images.transforms import Affine, ColorJitter, Flip, Transform
+from reunite.types import Dataset
+
+UNSUPERVISED = ("cluster_contrast", "cluster_contrast_infomap", "hct", "buc", "dbc")
+SUPERVISED = ("cluster_loss", "support_neighbor", "triplet", "identity")
+ROUNDS = 10
+UPRIGHT: tuple[Transform, ...] = (
+    Flip(0.5),
+    Affine(rotation=5, translate=0.08, scale=(0.9, 1.1), shear=4),
+    ColorJitter(),
+)
+DRAWN: tuple[Transform, ...] = (Affine(rotation=10, translate=0.08, scale=(0.9, 1.1), shear=8),)
+
+
+def small(name: str, dataset: Dataset, passes: int) -> Recipe:
+    """The recipe of that name with the common network, at a cost of about `passes` passes over the training images."""
+    recipe = getattr(recipes, name)()
+    people = dataset.name == "walkers"
+    encoder = replace(
+        recipe.encoder,
+        backbone="conv4",
+        pretrained=False,
+        pooling="gem",
+        image_size=(64, 32) if people else (32, 32),
+        last_stride=2,
+        embedding_size=None,
+        mean=None,
+        std=None,
+    )
+    common = replace(
+        recipe,
+        encoder=encoder,
+        augmentations=UPRIGHT if people else DRAWN,
+        optimizer=Adam(lr=1e-3, weight_decay=5e-4, step=None, head_factor=1.0),
+        rounds=ROUNDS,
+        bn_group_size=None,
+        epochs=1,
+        first_epochs=None,
+    )
+    trained = (passes - ROUNDS) * len(dataset.train) // 3  # images that may be trained on, over all rounds
+    if isinstance(recipe.batches, ShuffledBatches):
+        epochs = trained // len(dataset.train)
+        return replace(
+            common,
+            batches=ShuffledBatches(32),
+            clusterer=reunite.BottomUp(recipe.clusterer.criterion, 0.1, recipe.clusterer.merge_rule),
+            epochs=1,
+            first_epochs=max(1, epochs - (ROUNDS - 1)),
+        )
+    assert isinstance(recipe.batches, IdentityBatches)
+    images = 8 if name.startswith("cluster_contrast") else 4
+    batches = replace(recipe.batches, identities=64 // images, images=images, iterations=trained // (64 * ROUNDS))
+    common = replace(common, batches=batches)
+    if name == "cluster_contrast":
+        common = replace(common, clusterer=reunite.JaccardDBSCAN(k1=20, k2=6, eps=0.6, min_samples=4))
+    return common
+
+
+def spread(values: list[float], digits: int = 1) -> str:
+    text = f"{mean(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
+
+
+def row(name: str, runs: list[Run]) -> str:
+    before = [json.loads((run.folder / "before.json").read_text("utf-8")) for run in runs]
+    histories = [run.history() for run in runs]
+    last = [history[-1] for history in histories]
+    gain = [100 * (after["mAP"] - start["mAP"]) for after, start in zip(last, before, strict=True)]
+    minutes = [sum(v for line in each for k, v in line.items() if k.startswith("seconds_")) / 60 for each in histories]
+    cells = [
+        f"`{name}`",
+        ", ".join(str(run.about["seed"]) for run in runs),
+        spread([100 * each["mAP"] for each in before]),
+        f"**{spread([100 * each['mAP'] for each in last])}**",
+        f"{min(gain):+.1f} to {max(gain):+.1f}",
+        spread([100 * each["rank1"] for each in last]),
+        "given" if name in SUPERVISED else spread([float(each["clusters"]) for each in last], 0),
+        "" if name in SUPERVISED else spread([each["ari"] for each in last], 3),
+        spread(minutes),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def print_tables(out: Path) -> None:
+    """A table for each data set, of the finished runs in `out`."""
+    groups: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for folder in sorted(out.glob("*/*/run.json")):
+        run = Run.open(folder.parent)
+        if len(run.history()) == ROUNDS:
+            groups[run.about["dataset"]][run.about["name"]].append(run)
+    for dataset, methods in groups.items():
+        print(f"\n### {dataset}\n")
+        print("| recipe | seeds | mAP untrained | mAP trained | gain | rank-1 | clusters | identities ARI | minutes |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        for name in (*UNSUPERVISED, *SUPERVISED):
+            if name in methods:
+                print(row(name, sorted(methods[name], key=lambda run: run.about["seed"])))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
+    parser.add_argument("out", type=Path, help="where the run folders go")
+    parser.add_argument("--data", nargs="*", default=["walkers"], help="'walkers', or a folder or table; none: only print")
+    parser.add_argument("--methods", nargs="+", default=[*UNSUPERVISED, *SUPERVISED], help="recipes (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--passes", type=int, default=49, help="network passes over the training images (default 49)")
+    options = parser.parse_args()
+    for source in options.data:
+        walkers = options.out / "data" / "walkers"
+        dataset = (
+            reunite.render_walkers(walkers, identities=120, cameras=4, images=4, seed=0)
+            if source == "walkers"
+            else reunite.images.read(source)
+        )
+        for seed in options.seeds:
+            for name in options.methods:
+                folder = options.out / dataset.name / f"{name}-{seed}"
+                run_training(
+                    small(name, dataset, options.passes),
+                    dataset,
+                    folder,
+                    seed=seed,
+                    accelerator=Accelerator(cpu=True),
+                    evaluate_every=0,
+                    facts={"name": name, "passes": options.passes},
+                )
+    print_tables(options.out)
+
+
+if __name__ == "__main__":
+    main()

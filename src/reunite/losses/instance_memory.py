@@ -1,0 +1,101 @@
+"""A memory with one entry an image: what Cluster Contrast is measured against."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from reunite.errors import InputError
+from reunite.losses.rows import check_rows, move_in_turn
+
+
+class InstanceMemory(nn.Module):
+    r"""Clusters contrasted through all their members, one memory entry an image (SpCL, Ge et al. 2020).
+
+    .. math:: L = -\frac{1}{b}\sum_i \log\frac{\exp(q_i\cdot\bar v_{y_i}/\tau)}{\sum_k \exp(q_i\cdot\bar v_k/\tau)}
+
+    where the mean over the members of cluster k, :math:`\bar v_k`, is not normalised. Means are kept up to date as entries
+    move, so a step costs what a cluster memory costs and not a product with every image.
+
+    Where we differ from SpCL's code: entries start each round from the round's embeddings, where theirs live on from the
+    first; images that belong to no cluster are left out, where theirs are classes of their own; and its 1e-6 inside the
+    logarithm is gone, log-softmax needs none.
+
+    Args:
+        temperature: tau, > 0.
+        momentum: weight of the OLD entry in an update, in [0, 1).
+
+    Attributes:
+        memory: (n, d) unit rows in the order of the round's images, a buffer without gradient; empty before `begin`.
+        means: (c, d), the mean entry of each cluster.
+
+    Raises:
+        InputError: settings out of range; labels without a cluster, or `update` without `rows`.
+    """
+
+    memory: Tensor
+    means: Tensor
+    owner: Tensor
+    sizes: Tensor
+
+    def __init__(self, temperature: float = 0.05, momentum: float = 0.2):
+        super().__init__()
+        if temperature <= 0 or not 0 <= momentum < 1:
+            raise InputError(f"Expected temperature > 0 and momentum in [0, 1); got {temperature} and {momentum}.")
+        self.temperature = temperature
+        self.momentum = momentum
+        for name in ("memory", "means"):
+            self.register_buffer(name, torch.empty(0, 0))
+        for name in ("owner", "sizes"):
+            self.register_buffer(name, torch.empty(0, dtype=torch.long))
+
+    def begin(
+        self,
+        centroids: Float[Tensor, "c d"],
+        embeddings: Float[Tensor, "n d"] | None = None,
+        labels: Int[Tensor, " n"] | None = None,
+    ) -> None:
+        """One entry for each image of the round.
+
+        Args:
+            centroids: of the clusters; only their number is used.
+            embeddings: of all images, normalised here.
+            labels: their clusters; -1 is noise.
+        """
+        if embeddings is None or labels is None:
+            raise InputError("InstanceMemory keeps every image: call begin(centroids, embeddings, labels).")
+        self.memory = F.normalize(embeddings.detach(), dim=1)
+        self.owner = labels.to(self.memory.device)
+        inside = self.owner >= 0
+        self.means = torch.zeros_like(centroids, dtype=self.memory.dtype)
+        self.sizes = torch.bincount(self.owner[inside], minlength=len(centroids))
+        self.means.index_add_(0, self.owner[inside], self.memory[inside] / self.sizes[self.owner[inside], None])
+
+    def forward(self, embeddings: Float[Tensor, "b d"], labels: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+        """The mean loss of the batch. Embeddings are normalised here; labels are clusters."""
+        check_rows(embeddings, labels, self.means)
+        unit = F.normalize(embeddings.to(self.memory.dtype), dim=1)
+        return F.cross_entropy(unit @ self.means.T / self.temperature, labels)
+
+    @torch.no_grad()
+    def update(
+        self, embeddings: Float[Tensor, "b d"], labels: Int[Tensor, " b"], rows: Int[Tensor, " b"] | None = None
+    ) -> None:
+        """Moves the entries of the batch's images one after the other, in place and so after backward.
+
+        Args:
+            embeddings: of the batch, from before the optimizer step.
+            labels: their clusters.
+            rows: their positions among the round's images, best on the CPU: a device is then never waited for.
+        """
+        if rows is None:
+            raise InputError("InstanceMemory moves the entries of single images: call update(embeddings, labels, rows).")
+        check_rows(embeddings, labels, self.means)
+        where = rows.cpu().unique()
+        at = where.to(self.memory.device)
+        before = self.memory[at]
+        move_in_turn(self.memory, rows.cpu(), F.normalize(embeddings.detach().to(self.memory.dtype), dim=1), self.momentum)
+        owner = self.owner[at]
+        self.means.index_add_(0, owner, (self.memory[at] - before) / self.sizes[owner, None])

@@ -1,0 +1,111 @@
+"""Sums of losses, each on the feature it was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from reunite.errors import InputError
+from reunite.losses.protocol import Begins, Updates, ask
+
+Feature = Literal["unit", "embedding", "pooled"]
+
+
+class WeightedSum(nn.Module):
+    """A sum of losses with weights; each sees one of the three features of an encoder.
+
+    The strong baseline (Luo et al. 2019) is ``WeightedSum((IdentityLoss(), BatchHardTripletLoss(0.3)), (1.0, 1.0),
+    ("embedding", "pooled"))``: the classifier works after the batch norm neck, the metric loss before it. A loss with
+    weight 0 is not computed.
+
+    Args:
+        losses: modules called as ``loss(embeddings, labels) -> scalar``, of Reunite or from elsewhere.
+        weights: one number each; None is 1 for all.
+        features: what each loss gets: "unit" (the training embedding), "embedding" (after the neck, before the norm) or
+            "pooled" (before the neck); None is "unit" for all.
+
+    Raises:
+        InputError: no losses, or weights or features that do not fit them.
+    """
+
+    def __init__(
+        self,
+        losses: Sequence[nn.Module],
+        weights: Sequence[float] | None = None,
+        features: Sequence[Feature] | None = None,
+    ):
+        super().__init__()
+        losses = tuple(losses)
+        weights = (1.0,) * len(losses) if weights is None else tuple(weights)
+        features = ("unit",) * len(losses) if features is None else tuple(features)
+        if not losses or not all(isinstance(each, nn.Module) for each in losses):
+            raise InputError(f"losses must be one or more torch modules; got {losses!r}.")
+        if len(weights) != len(losses) or len(features) != len(losses):
+            raise InputError(
+                f"{len(losses)} losses need as many weights and features; got {len(weights)} and {len(features)}."
+            )
+        if not all(weight >= 0 for weight in weights) or not any(weights):
+            raise InputError(f"weights must be 0 or more, and not all 0; got {weights}.")
+        if not set(features) <= {"unit", "embedding", "pooled"}:
+            raise InputError(f"features must be 'unit', 'embedding' or 'pooled'; got {features}.")
+        self.terms = nn.ModuleList(losses)
+        self.weights = weights
+        self.features = features
+
+    @property
+    def losses(self) -> tuple[nn.Module, ...]:
+        """The losses, in order."""
+        return tuple(self.terms)
+
+    def begin(
+        self,
+        centroids: Float[Tensor, "c d"],
+        embeddings: Float[Tensor, "n d"] | None = None,
+        labels: Int[Tensor, " n"] | None = None,
+        previous: Int[Tensor, " n"] | None = None,
+    ) -> None:
+        """Begins every loss that has something to begin."""
+        for loss in self.terms:
+            if isinstance(loss, Begins):
+                ask(loss.begin, centroids, embeddings=embeddings, labels=labels, previous=previous)
+
+    def forward(
+        self,
+        embeddings: Float[Tensor, "b d"],
+        labels: Int[Tensor, " b"],
+        rows: Int[Tensor, " b"] | None = None,
+        embedding: Float[Tensor, "b d"] | None = None,
+        pooled: Float[Tensor, "b p"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """The weighted sum; a feature that is not given is asked for by name."""
+        total = embeddings.new_zeros(())
+        for loss, weight, name in zip(self.terms, self.weights, self.features, strict=True):
+            if weight:
+                own = _feature(name, embeddings, embedding, pooled)
+                total = total + weight * ask(loss, own, labels, rows=rows, embedding=embedding, pooled=pooled)
+        return total
+
+    def update(
+        self,
+        embeddings: Float[Tensor, "b d"],
+        labels: Int[Tensor, " b"],
+        rows: Int[Tensor, " b"] | None = None,
+        host_labels: Int[Tensor, " b"] | None = None,
+        embedding: Float[Tensor, "b d"] | None = None,
+        pooled: Float[Tensor, "b p"] | None = None,
+    ) -> None:
+        """Updates every loss that has something to move."""
+        offered = {"rows": rows, "host_labels": host_labels, "embedding": embedding, "pooled": pooled}
+        for loss, name in zip(self.terms, self.features, strict=True):
+            if isinstance(loss, Updates):
+                ask(loss.update, _feature(name, embeddings, embedding, pooled), labels, **offered)
+
+
+def _feature(name: str, unit: Tensor, embedding: Tensor | None, pooled: Tensor | None) -> Tensor:
+    chosen = {"unit": unit, "embedding": embedding, "pooled": pooled}[name]
+    if chosen is None:
+        raise InputError(f"A loss of this sum works on {name!r}: pass {name}= beside the unit embeddings.")
+    return chosen
