@@ -45,6 +45,7 @@ from reunite.types import Clusters, ClusterScores, Dataset, Images, Scores
 __version__ = "0.1.0"
 
 __all__ = [
+    "SGD",
     "Adam",
     "AverageLinkage",
     "BatchHardTripletLoss",
@@ -75,7 +76,6 @@ __all__ = [
     "Round",
     "Run",
     "RunError",
-    "SGD",
     "Scores",
     "ShuffledBatches",
     "SupportNeighborLoss",

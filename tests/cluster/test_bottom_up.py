@@ -173,6 +173,7 @@ def test_labels_to_start_from() -> None:
     clusterer = BottomUp(merge_percent=0.1)  # int(0.5) merges: none
     assert clusterer.fit_predict(rows).tolist() == [0, 1, 2, 3, 4]
     assert clusterer.fit_predict(rows, [7, -1, 7, -1, 3]).tolist() == [0, 1, 0, 2, 3]
+    assert clusterer.fit_predict(rows, [-1, 0, 4, 3, -1]).tolist() == [0, 1, 2, 3, 4]
     assert clusterer.fit_predict(rows, [-1] * 5).tolist() == [0, 1, 2, 3, 4]
     one = BottomUp(merge_percent=0.2)
     assert one.fit_predict(rows, [-1] * 5).tolist() == [0, 1, 2, 3, 0]

@@ -74,7 +74,7 @@ def test_equals_the_definition(seed: int, n: int, clusters: int, criterion: Crit
 
     expected = ranked(members_of(partition.labels), value)[:want]
     found = criterion.closest_pairs(rows, partition, want)
-    np.testing.assert_allclose(found.values, [each[0] for each in expected], atol=1e-11)
+    np.testing.assert_allclose(found.values, [each[0] for each in expected], rtol=1e-12, atol=1e-10)
     assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == [each[1:] for each in expected]
 
 

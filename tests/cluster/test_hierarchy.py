@@ -167,6 +167,13 @@ def test_the_matrix_is_symmetric_to_the_last_bit() -> None:
             np.testing.assert_array_equal(matrix, matrix.T)
 
 
+def test_the_matrix_is_symmetric_where_rounding_decides_what_is_equal() -> None:
+    angles = np.random.default_rng(0).uniform(0, 6, 400)[:, None] + [0, 2.0**-20]  # squared distances of 2 ** -40
+    rows = np.column_stack([np.cos(angles.ravel()), np.sin(angles.ravel())])
+    matrix = linkage_matrix(rows, Clusters.of(np.arange(800)), "single", "euclidean")
+    np.testing.assert_array_equal(matrix, matrix.T)
+
+
 def test_ties_end_and_heights_never_fall() -> None:
     # Corners of a simplex: all distances tie, and a chain of nearest neighbors must not run in circles.
     corners = np.eye(60)
@@ -174,6 +181,15 @@ def test_ties_end_and_heights_never_fall() -> None:
         merged, heights = merge_exactly(corners, Clusters.of(np.arange(60)), linkage, "euclidean", 59)
         assert merged.tolist() == [0] * 60
         assert (np.diff(heights) >= 0).all() and heights[0] == pytest.approx(2**0.5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_heights_of_single_linkage_do_not_depend_on_ties(seed: int) -> None:
+    rows = nasty("lattice", n=80, seed=seed)
+    rows = rows[rows.any(axis=1)]
+    n = len(rows)
+    _, heights = merge_exactly(unit(rows), Clusters.of(np.arange(n)), "single", "sqeuclidean", n - 1)
+    np.testing.assert_allclose(heights, scipy_linkage(pdist(unit(rows), "sqeuclidean"), "single")[:, 2], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NASTY)

@@ -188,7 +188,12 @@ def test_extremes_stay_finite():
 
 @pytest.mark.parametrize(
     ("settings_", "words"),
-    [({"temperature": 0}, "temperature"), ({"momentum": 1.0}, "momentum"), ({"update": "median"}, "'median'"), ({"start": "zeros"}, "'zeros'")],
+    [
+        ({"temperature": 0}, "temperature"),
+        ({"momentum": 1.0}, "momentum"),
+        ({"update": "median"}, "'median'"),
+        ({"start": "zeros"}, "'zeros'"),
+    ],
 )
 def test_bad_settings_are_named(settings_, words):
     with pytest.raises(InputError, match=words):

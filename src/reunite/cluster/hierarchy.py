@@ -40,9 +40,7 @@ def linkage_matrix(
         values = tile.values
         if linkage == "average":
             values /= np.outer(clusters.sizes[tile.rows], clusters.sizes[tile.columns])
-        if (
-            tile.first == tile.second
-        ):  # products are symmetric up to rounding only, and a chain of neighbors could cycle
+        if tile.first == tile.second:  # products are symmetric up to rounding only: a chain of neighbors could cycle
             values = np.triu(values, 1)
             values += values.T
         matrix[tile.rows, tile.columns] = values

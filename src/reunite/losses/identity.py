@@ -49,7 +49,8 @@ class IdentityLoss(nn.Module):
 
         Args:
             centroids: one row per identity; only their shape is used.
-            labels, previous: of all images, this round and the one before; without them the shapes decide.
+            labels: of all images.
+            previous: likewise in the round before; without it, or without labels, the shapes decide.
         """
         same = labels is None or previous is None or torch.equal(labels, previous)
         if self.weight.shape == centroids.shape and same:
@@ -65,6 +66,8 @@ class IdentityLoss(nn.Module):
                 f"Expected embeddings of shape ({len(labels)}, {self.weight.shape[1]}); got {tuple(embeddings.shape)}."
             )
         if labels.device.type == "cpu" and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.weight):
-            raise InputError(f"Labels must be 0 to {len(self.weight) - 1}; got {int(labels.min())} to {int(labels.max())}.")
+            raise InputError(
+                f"Labels must be 0 to {len(self.weight) - 1}; got {int(labels.min())} to {int(labels.max())}."
+            )
         logits = embeddings.to(self.weight.dtype) @ self.weight.T
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)

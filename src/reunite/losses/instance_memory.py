@@ -91,11 +91,15 @@ class InstanceMemory(nn.Module):
             rows: their positions among the round's images, best on the CPU: a device is then never waited for.
         """
         if rows is None:
-            raise InputError("InstanceMemory moves the entries of single images: call update(embeddings, labels, rows).")
+            raise InputError(
+                "InstanceMemory moves the entries of single images: call update(embeddings, labels, rows)."
+            )
         check_rows(embeddings, labels, self.means)
         where = rows.cpu().unique()
         at = where.to(self.memory.device)
         before = self.memory[at]
-        move_in_turn(self.memory, rows.cpu(), F.normalize(embeddings.detach().to(self.memory.dtype), dim=1), self.momentum)
+        move_in_turn(
+            self.memory, rows.cpu(), F.normalize(embeddings.detach().to(self.memory.dtype), dim=1), self.momentum
+        )
         owner = self.owner[at]
         self.means.index_add_(0, owner, (self.memory[at] - before) / self.sizes[owner, None])

@@ -88,7 +88,8 @@ class ClusterMemory(nn.Module):
 
         Args:
             centroids: the mean embedding of each cluster.
-            embeddings, labels: what they were made of; only start="random" needs them. -1 is noise.
+            embeddings: what they were made of; only start="random" needs them.
+            labels: clusters of the embeddings; -1 is noise.
         """
         if centroids.ndim != 2 or not len(centroids):
             raise InputError(f"centroids must have shape (c, d) with c >= 1; got {tuple(centroids.shape)}.")

@@ -1,8 +1,8 @@
 """What a loss is, and how it asks for more than embeddings and labels.
 
-A loss is an nn.Module called as ``loss(embeddings, labels) -> scalar``. One that keeps something of its own, a
-memory or a classifier, has ``begin``, ``update`` or both. Any of the three may name further arguments among those below, and whoever calls it, the training loop or a sum
-of losses, passes what is named:
+A loss is an nn.Module called as ``loss(embeddings, labels) -> scalar``. One that keeps something of its own, a memory or a
+classifier, has ``begin``, ``update`` or both. Any of the three may name further arguments among those below, and whoever
+calls it, the training loop or a sum of losses, passes what is named:
 
 ``forward`` and ``update``
     ``pooled``, ``embedding``  features of the batch before the neck and before the norm, (b, p) and (b, d)

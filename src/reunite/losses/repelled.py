@@ -67,7 +67,8 @@ class RepelledTable(nn.Module):
 
         Args:
             centroids: the mean embedding of each class.
-            embeddings, previous: all embeddings and their classes of the round before; only start="stale" needs them.
+            embeddings: what they were made of; only start="stale" needs them.
+            previous: the classes of the embeddings in the round before.
         """
         if centroids.ndim != 2 or not len(centroids):
             raise InputError(f"centroids must have shape (c, d) with c >= 1; got {tuple(centroids.shape)}.")

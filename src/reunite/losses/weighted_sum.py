@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -38,22 +38,20 @@ class WeightedSum(nn.Module):
         features: Sequence[Feature] | None = None,
     ):
         super().__init__()
-        losses = tuple(losses)
-        weights = (1.0,) * len(losses) if weights is None else tuple(weights)
-        features = ("unit",) * len(losses) if features is None else tuple(features)
+        count = len(losses)
+        self.weights: tuple[float, ...] = (1.0,) * count if weights is None else tuple(weights)
+        self.features: tuple[Feature, ...] = tuple(features or ["unit"] * count)
         if not losses or not all(isinstance(each, nn.Module) for each in losses):
             raise InputError(f"losses must be one or more torch modules; got {losses!r}.")
-        if len(weights) != len(losses) or len(features) != len(losses):
+        if len(self.weights) != count or len(self.features) != count:
             raise InputError(
-                f"{len(losses)} losses need as many weights and features; got {len(weights)} and {len(features)}."
+                f"{count} losses need as many weights and features; got {len(self.weights)} and {len(self.features)}."
             )
-        if not all(weight >= 0 for weight in weights) or not any(weights):
-            raise InputError(f"weights must be 0 or more, and not all 0; got {weights}.")
-        if not set(features) <= {"unit", "embedding", "pooled"}:
-            raise InputError(f"features must be 'unit', 'embedding' or 'pooled'; got {features}.")
+        if not all(weight >= 0 for weight in self.weights) or not any(self.weights):
+            raise InputError(f"weights must be 0 or more, and not all 0; got {self.weights}.")
+        if not set(self.features) <= set(get_args(Feature)):
+            raise InputError(f"features must be {' or '.join(map(repr, get_args(Feature)))}; got {self.features}.")
         self.terms = nn.ModuleList(losses)
-        self.weights = weights
-        self.features = features
 
     @property
     def losses(self) -> tuple[nn.Module, ...]:

@@ -39,7 +39,7 @@ def triplet() -> Recipe:
 
 
 def cluster_loss() -> Recipe:
-    """Cluster Loss (Alex et al. 2018, arXiv 1812.10325) before the neck and the identity loss after it. docs/methods/cluster_loss.md
+    """Cluster Loss (Alex et al. 2018) before the neck and the identity loss after it. docs/methods/cluster_loss.md
 
     The setting of the strong baseline's "cluster" mode; the paper's own recipe and numbers are not available to us.
     ``loss.weights=0,1`` leaves the Cluster Loss alone. Not measured by us at full size yet.

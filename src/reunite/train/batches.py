@@ -72,7 +72,9 @@ class IdentityBatches:
         members = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
         enough = [rows for rows in members if len(rows) >= self.min_images]
         if not enough:
-            raise InputError(f"No identity has {self.min_images} images (min_images): the largest has {max(map(len, members))}.")
+            raise InputError(
+                f"No identity has {self.min_images} images (min_images): the largest has {max(map(len, members))}."
+            )
         return enough
 
     def _draw(self, rows: np.ndarray, camera: np.ndarray, rng: np.random.Generator) -> np.ndarray:

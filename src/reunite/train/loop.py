@@ -149,16 +149,16 @@ class _Session:
     loss: nn.Module
     optimizer: torch.optim.Optimizer
 
-    def begin_round(
-        self, embeddings: np.ndarray, labels: np.ndarray, previous: np.ndarray, number: int
-    ) -> None:
+    def begin_round(self, embeddings: np.ndarray, labels: np.ndarray, previous: np.ndarray, number: int) -> None:
         """Tells the loss what the clusters are, and the optimizer what there is to train."""
         before = list(self.loss.parameters())
         if isinstance(self.loss, Begins):
             made = asked(self.loss.begin, {"embeddings": embeddings, "labels": labels, "previous": previous})
             made["centroids"] = centroids(embeddings, labels)
             with _seeded(self.seed, BEGIN, number):
-                self.loss.begin(**{name: torch.from_numpy(each).to(self.accelerator.device) for name, each in made.items()})
+                self.loss.begin(
+                    **{name: torch.from_numpy(each).to(self.accelerator.device) for name, each in made.items()}
+                )
         after = list(self.loss.parameters())
         replaced = len(before) != len(after) or any(one is not other for one, other in zip(before, after, strict=True))
         if replaced or self.recipe.fresh_optimizer:

@@ -38,7 +38,9 @@ class _Scheduled(ABC):
 
     def __post_init__(self) -> None:
         if self.lr <= 0 or self.weight_decay < 0 or self.gamma <= 0 or self.head_factor <= 0 or self.warmup < 0:
-            raise InputError(f"Expected lr > 0, gamma > 0, head_factor > 0, weight_decay >= 0 and warmup >= 0; got {self}.")
+            raise InputError(
+                f"Expected lr > 0, gamma > 0, head_factor > 0, weight_decay >= 0 and warmup >= 0; got {self}."
+            )
         at = (self.step,) if isinstance(self.step, int) else self.step or ()
         if any(epoch < 1 for epoch in at) or list(at) != sorted(set(at)):
             raise InputError(f"step must be epochs >= 1 in ascending order, one of them, or None; got {self.step}.")
@@ -56,10 +58,7 @@ class _Scheduled(ABC):
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, before `head_factor`."""
-        if isinstance(self.step, int):
-            falls = epoch // self.step
-        else:
-            falls = sum(epoch >= at for at in self.step or ())
+        falls = epoch // self.step if isinstance(self.step, int) else sum(epoch >= at for at in self.step or ())
         rate = self.lr * self.gamma**falls
         if epoch < self.warmup:
             rate *= WARMUP_START + (1 - WARMUP_START) * epoch / self.warmup
@@ -113,5 +112,6 @@ class SGD(_Scheduled):
             raise InputError(f"momentum must be in [0, 1), and above 0 with nesterov; got {self.momentum}.")
 
     def _optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        options = {"momentum": self.momentum, "nesterov": self.nesterov, "weight_decay": self.weight_decay}
-        return torch.optim.SGD(groups, lr=self.lr, **options)
+        return torch.optim.SGD(
+            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
+        )

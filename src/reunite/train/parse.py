@@ -68,7 +68,9 @@ class _Reader:
         try:
             return ast.literal_eval(node)
         except ValueError as error:
-            raise InputError(f"Line {node.lineno}: {ast.unparse(node)!r} is neither a part nor a plain value.") from error
+            raise InputError(
+                f"Line {node.lineno}: {ast.unparse(node)!r} is neither a part nor a plain value."
+            ) from error
 
     def type(self, node: ast.expr) -> Any:
         name = ast.unparse(node)
@@ -76,7 +78,9 @@ class _Reader:
             return self.known[name]
         package, _, kind = name.rpartition(".")
         if not package:
-            raise InputError(f"Line {node.lineno}: Reunite has no part {name!r}; it has {', '.join(sorted(self.known))}.")
+            raise InputError(
+                f"Line {node.lineno}: Reunite has no part {name!r}; it has {', '.join(sorted(self.known))}."
+            )
         if package.split(".")[0] not in self.trusted:
             raise InputError(
                 f"Line {node.lineno}: {name!r} is of a package that is not trusted. If you trust it: "
