@@ -69,6 +69,13 @@ def test_the_closest_pairs_are_the_first_of_a_stable_sort(
     assert found.first.dtype == found.second.dtype == np.int64
 
 
+def test_a_tie_in_a_later_tile_may_come_first() -> None:
+    values = np.ones((6, 6))
+    values[0, 1] = 2  # (0, 2) and (1, 2) are in the first tile of three, (0, 3) is in the second
+    found = closest_pairs(cut(values, 3), 6, 2)
+    assert (found.first.tolist(), found.second.tolist()) == ([0, 0], [2, 3])
+
+
 @pytest.mark.parametrize("name", NASTY)
 @pytest.mark.parametrize("metric", METRICS)
 def test_ties_do_not_depend_on_the_blocks(name: str, metric: str) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reunite.errors import InputError
-from reunite.train import IdentityBatches
+from reunite.train import IdentityBatches, ShuffledBatches
 
 
 def drawn(batches: IdentityBatches, labels, camera=None, seed=0):
@@ -79,3 +79,59 @@ def test_same_seed_same_batches():
 def test_bad_settings_are_named():
     with pytest.raises(InputError, match="identities >= 2"):
         IdentityBatches(identities=1)
+
+
+def test_an_epoch_can_visit_each_identity_once_and_leaves_the_rest_out():
+    labels = np.repeat(np.arange(11), 3)
+    batches = IdentityBatches(4, 2, iterations=None)
+    every = drawn(batches, labels)
+    assert batches.count(labels) == len(every) == 2
+    seen = labels[np.concatenate(every)[::2]].tolist()
+    assert len(set(seen)) == len(seen) == 8
+    few = drawn(batches, labels[:6])
+    assert [len(rows) for rows in few] == [4], "fewer identities than P: one batch of all"
+
+
+def test_small_identities_can_be_left_out():
+    labels = np.array([0, 1, 1, 1, 2, 2, 2, 2])
+    for rows in drawn(IdentityBatches(2, 3, iterations=5, min_images=3), labels):
+        assert set(labels[rows].tolist()) == {1, 2}
+    with pytest.raises(InputError, match="No identity has 5 images"):
+        drawn(IdentityBatches(2, 3, min_images=5), labels)
+
+
+@settings(deadline=None, max_examples=30)
+@given(labels=st.lists(st.integers(-1, 6), min_size=1, max_size=60), images=st.integers(1, 9), seed=st.integers(0, 99))
+def test_shuffled_batches_visit_every_labelled_image_at_most_once(labels, images, seed):
+    labels, batches = np.array(labels), ShuffledBatches(images)
+    kept = np.flatnonzero(labels >= 0)
+    if not len(kept):
+        with pytest.raises(InputError, match="noise"):
+            drawn(batches, labels, seed=seed)
+        return
+    every = drawn(batches, labels, seed=seed)
+    assert len(every) == batches.count(labels) == max(1, len(kept) // images)
+    rows = np.concatenate(every)
+    assert len(set(rows.tolist())) == len(rows)
+    assert (labels[rows] >= 0).all()
+    assert {len(each) for each in every} == {min(images, len(kept))}
+
+
+def test_shuffled_batches_are_shuffled_anew_each_epoch():
+    rng, labels = np.random.default_rng(0), np.zeros(40, np.int64)
+    one, two = (np.concatenate(list(ShuffledBatches(10)(labels, labels, rng))) for _ in range(2))
+    assert sorted(one.tolist()) == sorted(two.tolist()) == list(range(40))
+    assert not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: IdentityBatches(iterations=0), "iterations must be at least 1"),
+        (lambda: IdentityBatches(min_images=0), "min_images >= 1"),
+        (lambda: ShuffledBatches(0), "images must be at least 1"),
+    ],
+)
+def test_more_bad_settings_are_named(make, words):
+    with pytest.raises(InputError, match=words):
+        make()

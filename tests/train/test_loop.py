@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,13 +13,23 @@ from accelerate import Accelerator
 from torch import nn
 
 from reunite import Recipe, render_walkers, train
-from reunite.cluster import JaccardDBSCAN
+from reunite.cluster import AverageLinkage, BottomUp, Dispersion, JaccardDBSCAN, KnownIdentities, MinimumDistance
+from reunite.cluster.centroids import centroids
 from reunite.errors import ClusteringError, ImageError, InputError, TrainingError
 from reunite.images.transforms import Flip, PadCrop
-from reunite.losses import ClusterMemory
+from reunite.losses import (
+    BatchHardTripletLoss,
+    ClusterLoss,
+    ClusterMemory,
+    IdentityLoss,
+    InstanceMemory,
+    RepelledTable,
+    WeightedSum,
+)
 from reunite.model import EncoderSpec
-from reunite.train import Adam, IdentityBatches
-from reunite.types import Images
+from reunite.train import SGD, Adam, IdentityBatches, ShuffledBatches
+from reunite.train.loop import untrained
+from reunite.types import Clusters, Images
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +211,235 @@ def test_progress_is_told_to_the_end(walkers, cpu):
     run(tiny(rounds=1), walkers.train, cpu, progress=lambda stage, done, total: told.__setitem__(stage, (done, total)))
     assert told["train"] == (4, 4)
     assert told["decode"] == told["embed"] == (len(walkers.train),) * 2
+
+
+def test_known_identities_are_the_only_way_to_labels(walkers, cpu):
+    supervised = tiny(rounds=2, clusterer=KnownIdentities())
+    first, second = (each for each, _ in run(supervised, walkers.train, cpu))
+    together = walkers.train.identity[:, None] == walkers.train.identity[None, :]
+    for each in (first, second):
+        assert np.array_equal(each.labels[:, None] == each.labels[None, :], together)
+    unknown = dataclasses.replace(walkers.train, identity=np.full(len(walkers.train), -1))
+    with pytest.raises(ClusteringError, match="noise"):
+        run(supervised, unknown, cpu)
+    (blind,) = run(tiny(rounds=1), unknown, cpu)
+    (seeing,) = run(tiny(rounds=1), walkers.train, cpu)
+    assert same(blind[1], seeing[1]), "an unsupervised recipe never looks at identities"
+
+
+def test_singletons_first_then_merges_of_the_round_before(walkers, cpu):
+    recipe = tiny(
+        clusterer=BottomUp(merge_percent=0.2),
+        batches=ShuffledBatches(16),
+        loss=RepelledTable(),
+        start_from_singletons=True,
+    )
+    rounds = [each for each, _ in run(recipe, walkers.train, cpu)]
+    n = len(walkers.train)
+    assert rounds[0].labels.tolist() == list(range(n))
+    assert [each.clusters.count for each in rounds] == [n - step * int(0.2 * n) for step in range(3)]
+    for before, after in zip(rounds, rounds[1:], strict=False):
+        for cluster in range(before.clusters.count):
+            assert len(set(after.labels[before.labels == cluster])) == 1, "merges never split"
+
+
+class Counting(nn.Module):
+    """A loss that notes what the loop hands it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    seen: ClassVar[list] = []
+
+    def begin(self, centroids, embeddings, labels, previous):
+        self.seen.append(("begin", centroids.shape, embeddings.shape, labels.clone(), previous.clone()))
+
+    def forward(self, embeddings, labels, rows, pooled, embedding):
+        self.seen.append(("forward", embeddings.detach().clone(), labels, rows, pooled.detach(), embedding.detach()))
+        return (embeddings**2 * self.scale).sum() + pooled.sum() * 0
+
+    def update(self, embeddings, labels, host_labels, rows):
+        self.seen.append(("update", embeddings, labels, host_labels, rows))
+
+
+def test_a_loss_is_given_what_it_names(walkers, cpu):
+    Counting.seen.clear()
+    encoder = EncoderSpec(
+        "conv4", False, image_size=(32, 16), last_stride=2, neck="linear", embedding_size=24, dropout=0.5,
+        test_feature="pooled",
+    )  # fmt: skip
+    (only, _) = run(tiny(rounds=1, encoder=encoder, loss=Counting()), walkers.train, cpu)[0]
+    begin, *steps = Counting.seen
+    clusters, n = only.clusters.count, len(walkers.train)
+    assert begin[1] == (clusters, 24), "memories live where the loss does, after the neck"
+    assert begin[2] == (n, 24)
+    assert only.embeddings.shape == (n, 256), "clusters are of the test feature, before the neck"
+    assert np.array_equal(begin[3].numpy(), only.labels)
+    assert begin[4].tolist() == list(range(n))
+    assert [each[0] for each in steps] == ["forward", "update"] * 4
+    for forward, update in zip(steps[::2], steps[1::2], strict=True):
+        _, unit, labels, rows, pooled, embedding = forward
+        assert np.array_equal(only.labels[rows.numpy()], labels.numpy())
+        assert pooled.shape == (16, 256) and embedding.shape == unit.shape == (16, 24)
+        dropped = unit == 0
+        assert 0.3 < dropped.float().mean() < 0.7, "dropout is on, after the norm"
+        expected = torch.nn.functional.normalize(embedding, dim=1) * 2
+        torch.testing.assert_close(unit[~dropped], expected[~dropped])
+        assert torch.equal(update[1], unit) and torch.equal(update[2], update[3]) and torch.equal(update[4], rows)
+
+
+def test_epochs_of_a_round_and_their_learning_rates(walkers, cpu):
+    given = []
+
+    class Watched(Adam):
+        def rate(self, epoch):
+            given.append(epoch)
+            return super().rate(epoch)
+
+    recipe = tiny(rounds=2, epochs=2, first_epochs=3, optimizer=Watched(lr=1e-3, step=(3,)))
+    assert [list(recipe.epochs_of(number)) for number in range(3)] == [[0, 1, 2], [3, 4], [5, 6]]
+    rounds = [each for each, _ in run(recipe, walkers.train, cpu)]
+    assert [each.learning_rate for each in rounds] == pytest.approx([1e-3, 1e-4])
+    assert sorted(set(given)) == [0, 1, 2, 3, 4]
+
+
+def test_a_fresh_optimizer_forgets(walkers, cpu):
+    for fresh in (False, True):
+        steps = [
+            max(int(state["step"]) for state in each.optimizer.state.values())
+            for each in train(tiny(rounds=2, fresh_optimizer=fresh), walkers.train, seed=0, accelerator=cpu)
+        ]
+        assert steps == ([4, 4] if fresh else [4, 8])
+
+
+def test_a_classifier_is_made_when_the_identities_are_known_and_lives_as_long_as_they_do(walkers, cpu):
+    recipe = tiny(
+        rounds=2,
+        clusterer=KnownIdentities(),
+        loss=WeightedSum((IdentityLoss(), BatchHardTripletLoss()), None, ("embedding", "pooled")),
+    )
+    identities = len(np.unique(walkers.train.identity))
+    weights = []
+    for each in train(recipe, walkers.train, seed=0, accelerator=cpu):
+        weight = each.loss_module.losses[0].weight
+        assert weight.shape == (identities, 256)
+        assert any(weight is one for group in each.optimizer.param_groups for one in group["params"])
+        assert int(each.optimizer.state[weight]["step"]) == 4 * (each.number + 1)
+        weights.append(weight)
+    assert weights[0] is weights[1]
+
+
+def test_a_classifier_over_changing_clusters_is_made_anew_and_the_network_keeps_its_momentum(walkers, cpu):
+    recipe = tiny(
+        rounds=2, loss=IdentityLoss(), clusterer=BottomUp(merge_percent=0.3), batches=IdentityBatches(4, 4, 4)
+    )
+    rounds = []
+    for each in train(recipe, walkers.train, seed=0, accelerator=cpu):
+        trained = [one for group in each.optimizer.param_groups for one in group["params"]]
+        assert any(each.loss_module.weight is one for one in trained)
+        rounds.append((each.loss_module.weight.shape[0], {int(each.optimizer.state[one]["step"]) for one in trained}))
+    assert rounds == [(len(walkers.train) - int(0.3 * len(walkers.train)), {4}), (rounds[1][0], {4, 8})]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"clusterer": KnownIdentities(), "loss": WeightedSum((IdentityLoss(), ClusterLoss()), None, ("embedding", "pooled"))},
+        {"clusterer": BottomUp(merge_percent=0.2), "loss": RepelledTable(), "batches": ShuffledBatches(16),
+         "start_from_singletons": True, "fresh_optimizer": True, "optimizer": SGD(lr=0.01, head_factor=10.0)},
+        {"clusterer": AverageLinkage(0.1, 6), "loss": BatchHardTripletLoss("soft"), "epochs": 2,
+         "batches": IdentityBatches(4, 4, None)},
+        {"loss": InstanceMemory()},
+    ],
+    ids=["supervised", "bottom-up", "hierarchy", "instances"],
+)  # fmt: skip
+def test_every_kind_of_method_resumes_where_it_would_have_been(walkers, cpu, changes):
+    recipe = tiny(**changes)
+    whole = run(recipe, walkers.train, cpu)
+    for each in train(recipe, walkers.train, seed=0, accelerator=cpu):
+        if each.number == 1:
+            checkpoint = each.checkpoint()
+            break
+    ((last, weights),) = run(recipe, walkers.train, cpu, resume=checkpoint)
+    assert np.array_equal(last.labels, whole[-1][0].labels)
+    assert same(weights, whole[-1][1])
+    assert last.loss == whole[-1][0].loss
+
+
+def test_frozen_parts_stay_as_they_are(walkers, cpu):
+    encoder = EncoderSpec("conv4", False, image_size=(32, 16), last_stride=2, frozen=("blocks.0", "blocks.2"))
+    recipe = tiny(rounds=1, encoder=encoder)
+    start = weights_of(untrained(recipe))
+    ((_, after),) = run(recipe, walkers.train, cpu)
+    frozen = [name for name in start if name.startswith(("backbone.blocks.0.", "backbone.blocks.2."))]
+    assert len(frozen) == 6, "a convolution, and a norm with its statistics"
+    assert all(torch.equal(start[name], after[name]) for name in frozen)
+    assert not torch.equal(start["backbone.blocks.4.weight"], after["backbone.blocks.4.weight"])
+
+
+def test_losses_of_pytorch_metric_learning_train_in_this_loop(walkers, cpu):
+    losses = pytest.importorskip("pytorch_metric_learning.losses", reason="pytorch-metric-learning is not installed")
+    for loss in (
+        losses.TripletMarginLoss(),
+        losses.NTXentLoss(),
+        losses.CircleLoss(),
+        losses.ProxyAnchorLoss(num_classes=len(np.unique(walkers.train.identity)), embedding_size=256),
+    ):
+        recipe = tiny(rounds=1, clusterer=KnownIdentities(), loss=loss)
+        start = weights_of(untrained(recipe))
+        ((only, after),) = run(recipe, walkers.train, cpu)
+        assert np.isfinite(only.loss)
+        assert not same(start, after)
+        proxies = list(only.loss_module.parameters())
+        trained = {each for group in only.optimizer.param_groups for each in group["params"]}
+        assert set(proxies) <= trained, "parameters of a loss are trained with the head"
+
+
+@pytest.mark.parametrize(
+    "clusterer",
+    [
+        sklearn.cluster.HDBSCAN(min_cluster_size=3, copy=True),
+        sklearn.cluster.KMeans(6, n_init=1, random_state=0),
+        sklearn.cluster.AgglomerativeClustering(6),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_clusterers_of_scikit_learn_train_in_this_loop(walkers, cpu, clusterer):
+    (only, _) = run(tiny(rounds=1, clusterer=clusterer), walkers.train, cpu)[0]
+    assert only.clusters.count >= 2
+    assert np.isfinite(only.loss)
+
+
+@pytest.mark.parametrize("rule", ["buc", "dbc", "dbc as published", "stale"])
+def test_the_order_of_the_images_does_not_matter_or_labels_leak(rule):
+    """The leak detector: what a class's row of the table is at the start of a round, seen from its images.
+
+    Images are stored by identity. A shuffle of the storage may not change which images are together, nor what row an image
+    meets. It does change the rows of the published "stale" table, which is how true labels leak into it.
+    """
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((30, 16)).repeat(6, axis=0) + 0.6 * rng.standard_normal((180, 16))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    clusterer = BottomUp(
+        MinimumDistance() if rule == "buc" else Dispersion(), merge_rule=None if rule == "dbc as published" else "union"
+    )
+    start = "stale" if rule == "stale" else "centroids"
+
+    def outcome(order):
+        stored, labels = rows[order], np.arange(180)
+        back = np.argsort(order)
+        for _ in range(6):
+            previous, labels = labels, Clusters.of(clusterer.fit_predict(stored, labels)).labels
+        table = RepelledTable(start=start)
+        table.begin(
+            torch.from_numpy(centroids(stored, labels)), torch.from_numpy(stored), previous=torch.from_numpy(previous)
+        )
+        together = labels[:, None] == labels[None, :]
+        return together[back][:, back], table.memory.numpy()[labels][back]
+
+    plain, shuffled = outcome(np.arange(180)), outcome(rng.permutation(180))
+    same_clusters = np.array_equal(plain[0], shuffled[0])
+    same_rows = np.allclose(plain[1], shuffled[1], atol=1e-6)
+    assert same_clusters == (rule != "dbc as published")
+    assert same_rows == (rule in ("buc", "dbc"))

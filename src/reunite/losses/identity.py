@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from reunite.errors import InputError
+from reunite.losses.rows import check_centroids, softmax_loss
 
 
 class IdentityLoss(nn.Module):
@@ -52,6 +52,7 @@ class IdentityLoss(nn.Module):
             labels: of all images.
             previous: likewise in the round before; without it, or without labels, the shapes decide.
         """
+        check_centroids(centroids)
         same = labels is None or previous is None or torch.equal(labels, previous)
         if self.weight.shape == centroids.shape and same:
             return
@@ -65,9 +66,9 @@ class IdentityLoss(nn.Module):
             raise InputError(
                 f"Expected embeddings of shape ({len(labels)}, {self.weight.shape[1]}); got {tuple(embeddings.shape)}."
             )
-        if labels.device.type == "cpu" and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.weight):
+        on_host = labels.device.type == "cpu" and len(labels)
+        if on_host and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.weight):
             raise InputError(
                 f"Labels must be 0 to {len(self.weight) - 1}; got {int(labels.min())} to {int(labels.max())}."
             )
-        logits = embeddings.to(self.weight.dtype) @ self.weight.T
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return softmax_loss(embeddings, labels, self.weight, label_smoothing=self.label_smoothing)

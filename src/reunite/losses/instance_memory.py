@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from reunite.errors import InputError
-from reunite.losses.rows import check_rows, move_in_turn
+from reunite.losses.distances import unit_rows
+from reunite.losses.rows import beside, check_centroids, check_rows, move_in_turn, softmax_loss
 
 
 class InstanceMemory(nn.Module):
@@ -62,10 +63,17 @@ class InstanceMemory(nn.Module):
         Args:
             centroids: of the clusters; only their number is used.
             embeddings: of all images, normalised here.
-            labels: their clusters; -1 is noise.
+            labels: their clusters, 0 to c - 1; -1 is noise.
         """
+        check_centroids(centroids)
         if embeddings is None or labels is None:
             raise InputError("InstanceMemory keeps every image: call begin(centroids, embeddings, labels).")
+        clusters = int(labels.max()) + 1 if len(labels) else 0
+        if embeddings.shape != (len(labels), centroids.shape[1]) or clusters != len(centroids):
+            raise InputError(
+                f"Expected embeddings of shape ({len(labels)}, {centroids.shape[1]}) in {len(centroids)} clusters; got "
+                f"{tuple(embeddings.shape)} in {clusters}."
+            )
         self.memory = F.normalize(embeddings.detach(), dim=1)
         self.owner = labels.to(self.memory.device)
         inside = self.owner >= 0
@@ -76,8 +84,8 @@ class InstanceMemory(nn.Module):
     def forward(self, embeddings: Float[Tensor, "b d"], labels: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """The mean loss of the batch. Embeddings are normalised here; labels are clusters."""
         check_rows(embeddings, labels, self.means)
-        unit = F.normalize(embeddings.to(self.memory.dtype), dim=1)
-        return F.cross_entropy(unit @ self.means.T / self.temperature, labels)
+        unit = unit_rows(embeddings.to(self.memory.dtype))
+        return softmax_loss(unit, labels, self.means, self.temperature)
 
     @torch.no_grad()
     def update(
@@ -95,11 +103,20 @@ class InstanceMemory(nn.Module):
                 "InstanceMemory moves the entries of single images: call update(embeddings, labels, rows)."
             )
         check_rows(embeddings, labels, self.means)
-        where = rows.cpu().unique()
-        at = where.to(self.memory.device)
-        before = self.memory[at]
-        move_in_turn(
-            self.memory, rows.cpu(), F.normalize(embeddings.detach().to(self.memory.dtype), dim=1), self.momentum
-        )
-        owner = self.owner[at]
-        self.means.index_add_(0, owner, (self.memory[at] - before) / self.sizes[owner, None])
+        rows = rows.cpu()
+        self._check_positions(rows, len(labels))
+        moved = beside(self.memory, rows.unique())
+        before = self.memory[moved]
+        move_in_turn(self.memory, rows, unit_rows(embeddings.detach().to(self.memory.dtype)), self.momentum)
+        owner = self.owner[moved]
+        self.means.index_add_(0, owner, (self.memory[moved] - before) / self.sizes[owner, None])
+
+    def _check_positions(self, rows: Tensor, batch: int) -> None:
+        """Rows must be images of the round, and of a cluster; owners on a device are not looked at."""
+        if len(rows) != batch or (batch and not 0 <= int(rows.min()) <= int(rows.max()) < len(self.owner)):
+            raise InputError(
+                f"rows must be the positions of the batch's {batch} images among the round's {len(self.owner)}; got "
+                f"{rows.tolist()}."
+            )
+        if self.owner.device.type == "cpu" and (self.owner[rows] < 0).any():
+            raise InputError("rows name images that are noise (-1) in this round and are not trained on.")

@@ -10,7 +10,18 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from reunite.errors import InputError
-from reunite.losses.rows import check_rows, first_of_run, lowest_of_each, means_of_each, move, move_in_turn
+from reunite.losses.distances import unit_rows
+from reunite.losses.rows import (
+    beside,
+    check_centroids,
+    check_rows,
+    first_of_run,
+    lowest_of_each,
+    means_of_each,
+    move,
+    move_in_turn,
+    softmax_loss,
+)
 
 Update = Literal["momentum", "hard", "mean", "random"]
 Start = Literal["mean", "random"]
@@ -91,8 +102,7 @@ class ClusterMemory(nn.Module):
             embeddings: what they were made of; only start="random" needs them.
             labels: clusters of the embeddings; -1 is noise.
         """
-        if centroids.ndim != 2 or not len(centroids):
-            raise InputError(f"centroids must have shape (c, d) with c >= 1; got {tuple(centroids.shape)}.")
+        check_centroids(centroids)
         self._draws.manual_seed(self.seed)
         rows = centroids if self.start == "mean" else self._members(len(centroids), embeddings, labels)
         self.memory = F.normalize(rows.detach(), dim=1)
@@ -100,9 +110,8 @@ class ClusterMemory(nn.Module):
     def forward(self, embeddings: Float[Tensor, "b d"], labels: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """The mean loss of the batch. Embeddings are normalised here; labels are rows of the memory."""
         check_rows(embeddings, labels, self.memory)
-        # Half precision would lose what separates similar clusters once it is divided by the temperature.
-        unit = F.normalize(embeddings.to(self.memory.dtype), dim=1)
-        return F.cross_entropy(unit @ self.memory.T / self.temperature, labels)
+        unit = unit_rows(embeddings.to(self.memory.dtype))
+        return softmax_loss(unit, labels, self.memory, self.temperature)
 
     @torch.no_grad()
     def update(
@@ -120,21 +129,21 @@ class ClusterMemory(nn.Module):
         """
         rows = labels.cpu() if host_labels is None else host_labels
         check_rows(embeddings, rows, self.memory)
-        unit = F.normalize(embeddings.detach().to(self.memory.dtype), dim=1)
+        unit = unit_rows(embeddings.detach().to(self.memory.dtype))
         if self.update_rule == "momentum":
             move_in_turn(self.memory, rows, unit, self.momentum)
         elif self.update_rule == "mean":
             present, means = means_of_each(rows, unit)
-            move(self.memory, present.to(self.memory.device), means, self.momentum)
+            move(self.memory, beside(self.memory, present), means, self.momentum)
         else:
             present, chosen = lowest_of_each(rows, self._keys(unit, labels))
-            move(self.memory, present.to(self.memory.device), unit[chosen], self.momentum)
+            move(self.memory, beside(self.memory, present), unit[chosen], self.momentum)
 
     def _keys(self, unit: Tensor, labels: Tensor) -> Tensor:
         """What decides which image stands for its cluster: its similarity to the memory, or chance."""
         if self.update_rule == "hard":
             return (unit * self.memory[labels]).sum(dim=1)
-        return torch.rand(len(labels), generator=self._draws).to(unit.device)
+        return torch.rand(len(labels), generator=self._draws).to(unit.device, non_blocking=True)
 
     def _members(self, clusters: int, embeddings: Tensor | None, labels: Tensor | None) -> Tensor:
         """One image of each cluster, drawn."""

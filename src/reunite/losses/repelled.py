@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from reunite.errors import InputError
-from reunite.losses.rows import check_rows, means_of_each, move_in_turn
+from reunite.losses.rows import check_centroids, check_rows, means_of_each, move_in_turn, softmax_loss
 
 Start = Literal["centroids", "zeros", "stale"]
 
@@ -68,10 +68,9 @@ class RepelledTable(nn.Module):
         Args:
             centroids: the mean embedding of each class.
             embeddings: what they were made of; only start="stale" needs them.
-            previous: the classes of the embeddings in the round before.
+            previous: the classes of the embeddings in the round before; -1 is noise.
         """
-        if centroids.ndim != 2 or not len(centroids):
-            raise InputError(f"centroids must have shape (c, d) with c >= 1; got {tuple(centroids.shape)}.")
+        check_centroids(centroids)
         rows = centroids.detach()
         if self.start == "zeros":
             self.memory = torch.zeros_like(rows)
@@ -79,13 +78,13 @@ class RepelledTable(nn.Module):
         if self.start == "stale":
             if embeddings is None or previous is None:
                 raise InputError("start='stale' takes the old classes: begin(centroids, embeddings, previous=labels).")
-            rows = means_of_each(previous.cpu(), embeddings.detach())[1]
+            rows = _means_of_old_classes(embeddings.detach(), previous, len(centroids))
         self.memory = F.normalize(rows, dim=1)
 
     def forward(self, embeddings: Float[Tensor, "b d"], labels: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """The mean loss of the batch; labels are rows of the table."""
         check_rows(embeddings, labels, self.memory)
-        return F.cross_entropy(embeddings.to(self.memory.dtype) @ self.memory.T / self.temperature, labels)
+        return softmax_loss(embeddings, labels, self.memory, self.temperature)
 
     @torch.no_grad()
     def update(
@@ -104,3 +103,18 @@ class RepelledTable(nn.Module):
         rows = labels.cpu() if host_labels is None else host_labels
         check_rows(embeddings, rows, self.memory)
         move_in_turn(self.memory, rows, embeddings.detach().to(self.memory.dtype), self.momentum)
+
+
+def _means_of_old_classes(embeddings: Tensor, previous: Tensor, classes: int) -> Tensor:
+    """One row per class of the round before, of which a merge leaves fewer."""
+    if len(previous) != len(embeddings):
+        raise InputError(
+            f"previous must name the old class of {len(embeddings)} embeddings; got {len(previous)} labels."
+        )
+    inside = previous >= 0
+    rows = means_of_each(previous[inside].cpu(), embeddings[inside])[1]
+    if len(rows) < classes:
+        raise InputError(
+            f"start='stale' needs as many old classes as new ones, as merging leaves them; got {len(rows)} and {classes}."
+        )
+    return rows

@@ -1,4 +1,4 @@
-"""How the rows of a memory move: shared by all losses that keep one."""
+"""Rows of a memory: how a batch is compared with them and how they move; shared by all losses that keep some."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from reunite.errors import InputError
+
+
+def check_centroids(centroids: Tensor) -> None:
+    """There must be a row for at least one cluster.
+
+    Raises:
+        InputError: not (c, d) with c >= 1.
+    """
+    if centroids.ndim != 2 or not len(centroids):
+        raise InputError(f"centroids must have shape (c, d) with c >= 1; got {tuple(centroids.shape)}.")
 
 
 def check_rows(embeddings: Tensor, labels: Tensor, memory: Tensor) -> None:
@@ -29,6 +39,28 @@ def check_rows(embeddings: Tensor, labels: Tensor, memory: Tensor) -> None:
         )
 
 
+def softmax_loss(
+    embeddings: Float[Tensor, "b d"],
+    labels: Int[Tensor, " b"],
+    rows: Float[Tensor, "c d"],
+    temperature: float = 1.0,
+    label_smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Mean cross entropy of the batch's dot products with all rows, in the precision of the rows.
+
+    Autocast is off in here: in half precision the product would lose what separates similar clusters once it is divided by
+    the temperature.
+
+    Raises:
+        InputError: an empty batch, which has no mean.
+    """
+    if not len(labels):
+        raise InputError("The batch is empty; a loss needs at least one embedding.")
+    with torch.autocast(embeddings.device.type, enabled=False):
+        logits = embeddings.to(rows.dtype) @ rows.T / temperature
+    return F.cross_entropy(logits, labels.long(), label_smoothing=label_smoothing)
+
+
 def move(memory: Float[Tensor, "c d"], rows: Int[Tensor, " k"], towards: Float[Tensor, "k d"], momentum: float) -> None:
     """Row <- normalise(momentum * row + (1 - momentum) * towards), in place; no row may be named twice."""
     memory[rows] = F.normalize(momentum * memory[rows] + (1 - momentum) * towards, dim=1)
@@ -44,7 +76,12 @@ def move_in_turn(
     nothing waits for the device that holds the memory.
     """
     for turn in turns(rows):
-        move(memory, rows[turn].to(memory.device), towards[turn.to(towards.device)], momentum)
+        move(memory, beside(memory, rows[turn]), towards[beside(towards, turn)], momentum)
+
+
+def beside(tensor: Tensor, index: Int[Tensor, " k"]) -> Int[Tensor, " k"]:
+    """An index on the device of the tensor it is for. A plain copy would wait until the device has done all it was given."""
+    return index.to(tensor.device, non_blocking=True)
 
 
 def turns(rows: Int[Tensor, " b"]) -> list[Int[Tensor, " k"]]:
@@ -62,7 +99,7 @@ def turns(rows: Int[Tensor, " b"]) -> list[Int[Tensor, " k"]]:
 def lowest_of_each(rows: Int[Tensor, " b"], keys: Float[Tensor, " b"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
     """The rows that occur, and the position of the lowest key of each; the first one of equals."""
     present, position = rows.unique(return_inverse=True)
-    position = position.to(keys.device)
+    position = beside(keys, position)
     lowest = keys.new_full((len(present),), torch.inf).scatter_reduce(0, position, keys, "amin")
     place = torch.arange(len(keys), device=keys.device)
     here = torch.where(keys == lowest[position], place, len(keys) - 1)
@@ -76,8 +113,8 @@ def means_of_each(
     """The rows that occur, and the mean of the entries of each."""
     present, position, counts = rows.unique(return_inverse=True, return_counts=True)
     sums = towards.new_zeros(len(present), towards.shape[1])
-    sums.index_add_(0, position.to(towards.device), towards)
-    return present, sums / counts[:, None].to(towards.device)
+    sums.index_add_(0, beside(towards, position), towards)
+    return present, sums / beside(towards, counts)[:, None]
 
 
 def first_of_run(ordered: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class WeightedSum(nn.Module):
 
     The strong baseline (Luo et al. 2019) is ``WeightedSum((IdentityLoss(), BatchHardTripletLoss(0.3)), (1.0, 1.0),
     ("embedding", "pooled"))``: the classifier works after the batch norm neck, the metric loss before it. A loss with
-    weight 0 is not computed.
+    weight 0 is left out: neither begun, nor computed, nor updated.
 
     Args:
         losses: modules called as ``loss(embeddings, labels) -> scalar``, of Reunite or from elsewhere.
@@ -66,8 +66,8 @@ class WeightedSum(nn.Module):
         previous: Int[Tensor, " n"] | None = None,
     ) -> None:
         """Begins every loss that has something to begin."""
-        for loss in self.terms:
-            if isinstance(loss, Begins):
+        for loss, weight in zip(self.terms, self.weights, strict=True):
+            if weight and isinstance(loss, Begins):
                 ask(loss.begin, centroids, embeddings=embeddings, labels=labels, previous=previous)
 
     def forward(
@@ -97,8 +97,8 @@ class WeightedSum(nn.Module):
     ) -> None:
         """Updates every loss that has something to move."""
         offered = {"rows": rows, "host_labels": host_labels, "embedding": embedding, "pooled": pooled}
-        for loss, name in zip(self.terms, self.features, strict=True):
-            if isinstance(loss, Updates):
+        for loss, weight, name in zip(self.terms, self.weights, self.features, strict=True):
+            if weight and isinstance(loss, Updates):
                 ask(loss.update, _feature(name, embeddings, embedding, pooled), labels, **offered)
 
 
