@@ -80,13 +80,13 @@ def small(name: str, dataset: Dataset, passes: int) -> Recipe:
     return common
 
 
-def measure(name: str, dataset: Dataset, folder: Path, seed: int, passes: int) -> None:
+def measure(name: str, dataset: Dataset, source: Path, folder: Path, seed: int, passes: int) -> None:
     """Trains, unless that has been done, and writes down the processor time it took: a clock that other work does not slow."""
     if (folder / "cost.json").is_file():
         return
     started = time.process_time()
     recipe, accelerator = small(name, dataset, passes), Accelerator(cpu=True)
-    facts = {"name": name, "passes": passes}
+    facts = {"path": str(source.resolve()), "name": name, "passes": passes}
     run_training(recipe, dataset, folder, seed=seed, accelerator=accelerator, evaluate_every=0, facts=facts)
     write_json(folder / "cost.json", {"cpu_minutes": (time.process_time() - started) / 60})
 
@@ -144,16 +144,17 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--passes", type=int, default=49, help="network passes over the training images (default 49)")
     options = parser.parse_args()
-    for source in options.data:
-        walkers = options.out / "data" / "walkers"
-        dataset = (
-            reunite.render_walkers(walkers, identities=120, cameras=4, images=4, seed=0)
-            if source == "walkers"
-            else reunite.images.read(source)
-        )
+    for named in options.data:
+        source = Path(named)
+        if named == "walkers":
+            source = options.out / "data" / "walkers"
+            dataset = reunite.render_walkers(source, identities=120, cameras=4, images=4, seed=0)
+        else:
+            dataset = reunite.images.read(source)
         for seed in options.seeds:
             for name in options.methods:
-                measure(name, dataset, options.out / dataset.name / f"{name}-{seed}", seed, options.passes)
+                folder = options.out / dataset.name / f"{name}-{seed}"
+                measure(name, dataset, source, folder, seed, options.passes)
     print_tables(options.out)
 
 

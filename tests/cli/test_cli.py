@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from reunite import render_walkers
+from reunite import Run, render_walkers
 from reunite.cli import main
 
 QUICK = [
@@ -100,6 +101,30 @@ def test_the_same_command_goes_on_and_another_is_refused(reunite, walkers, train
     code, _, err = reunite("train", "cluster-contrast-small", walkers, "--out", run, *QUICK, "--seed", 1)
     assert code == 2
     assert "another seed" in err
+
+
+def test_a_run_folder_is_a_recipe(reunite, walkers, trained, tmp_path):
+    run, _ = trained
+    code, _, err = reunite("train", run, walkers, "--out", tmp_path / "again", "--device", "cpu", "--set", "rounds=1")
+    assert code == 0, err
+    first, second = (json.loads((each / "run.json").read_text())["recipe"] for each in (run, tmp_path / "again"))
+    assert second == first.replace("rounds=2", "rounds=1")
+    assert Run.open(tmp_path / "again").recipe() == replace(Run.open(run).recipe(), rounds=1)
+
+
+@pytest.mark.parametrize("name", ["dbc", "triplet"])
+def test_methods_of_other_kinds_from_start_to_report(reunite, walkers, tmp_path, name):
+    small = ["encoder.backbone=conv4", "encoder.pretrained=False", "encoder.image_size=32,16", "encoder.last_stride=2"]
+    small += ["rounds=2", "epochs=1"]
+    small += ["first_epochs=1", "encoder.embedding_size=16"] if name == "dbc" else ["batches.iterations=3"]
+    sets = [text for each in small for text in ("--set", each)]
+    out = tmp_path / "run"
+    code, printed, err = reunite("train", name, walkers, "--out", out, "--device", "cpu", *sets)
+    assert code == 0, err
+    assert "round 2/2" in printed
+    code, _, err = reunite("report", out, "--device", "cpu")
+    assert code == 0, err
+    assert (out / "report.html").stat().st_size > 10_000
 
 
 def test_a_recipe_of_your_own(reunite, walkers, tmp_path):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,7 +11,9 @@ from torch import nn
 
 from reunite import embed, images, retrieval_scores
 from reunite.errors import InputError, WeightsError
+from reunite.images.loading import open_images
 from reunite.model import Encoder, EncoderSpec
+from reunite.model.embed import embed_pixels, embed_twice
 
 
 def small(**changes) -> Encoder:
@@ -145,3 +148,92 @@ def test_real_imagenet_weights_find_vehicles_that_random_ones_do_not(shared, bac
 
 def encoder_state(backbone, weights, options):
     return Encoder(backbone, False, weights, image_size=(64, 64), **options).backbone.state_dict()
+
+
+def linear(**changes) -> Encoder:
+    return small(**{"neck": "linear", "embedding_size": 24, "dropout": 0.5, "test_feature": "pooled"} | changes)
+
+
+def test_buc_and_dbc_train_on_the_embedding_and_test_on_what_comes_before_it():
+    encoder = linear(pooling="avg")
+    batch = torch.randint(0, 256, (6, 32, 16, 3), dtype=torch.uint8)
+    assert encoder.dimensions == 256
+    trained = encoder(batch)
+    assert trained.shape == (6, 24)
+    kept = trained != 0
+    assert 0.25 < kept.float().mean() < 0.75
+    encoder.eval()
+    features = encoder.features(batch)
+    tested = encoder(batch)
+    torch.testing.assert_close(tested, nn.functional.normalize(features.pooled, dim=1))
+    torch.testing.assert_close(features.pooled, encoder.backbone(normalised(encoder, batch)).mean(dim=(2, 3)))
+    torch.testing.assert_close(features.unit, nn.functional.normalize(features.embedding, dim=1))
+    torch.testing.assert_close(features.embedding, encoder.neck(features.pooled))
+    assert encoder.neck[1].bias.requires_grad
+
+
+def normalised(encoder, batch):
+    mean, std = torch.tensor(encoder.mean), torch.tensor(encoder.std)
+    return ((batch / 255.0 - mean) / std).permute(0, 3, 1, 2)
+
+
+def test_dropout_comes_after_the_norm_so_that_training_vectors_have_length_two_squared():
+    torch.manual_seed(0)
+    encoder = linear(embedding_size=4096)
+    lengths = encoder(torch.randint(0, 256, (8, 32, 16, 3), dtype=torch.uint8)).pow(2).sum(dim=1)
+    torch.testing.assert_close(lengths.mean(), torch.tensor(2.0), rtol=0.1, atol=0)
+
+
+def test_the_linear_neck_starts_as_the_authors_program_starts_it():
+    torch.manual_seed(0)
+    layer, norm = linear(embedding_size=2048).neck
+    assert layer.weight.std().item() == pytest.approx((2 / 2048) ** 0.5, rel=0.01), "kaiming normal over the outputs"
+    assert not layer.bias.any()
+    assert torch.equal(norm.weight, torch.ones(2048))
+    assert linear(embedding_size=None).neck[0].out_features == 256
+
+
+def test_frozen_parts_keep_weights_and_statistics():
+    encoder = small(frozen=("blocks.0", "blocks.2"))
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder.train()
+    encoder(torch.randint(0, 256, (4, 32, 16, 3), dtype=torch.uint8)).sum().backward()
+    assert torch.equal(encoder.backbone.blocks[2].running_mean, before["backbone.blocks.2.running_mean"])
+    assert not torch.equal(encoder.backbone.blocks[6].running_mean, before["backbone.blocks.6.running_mean"])
+    assert encoder.backbone.blocks[0].weight.grad is None
+    assert encoder.backbone.blocks[4].weight.grad is not None
+    with pytest.raises(InputError, match="no part 'layer1' to freeze; it has blocks"):
+        small(frozen=("layer1",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dropout": 1.0}, r"dropout in \[0, 1\)"),
+        ({"neck": "bn"}, "only with neck='linear'"),
+        ({"embedding_size": 0}, "embedding_size"),
+        ({"test_feature": "neck"}, "test_feature must be 'embedding' or 'pooled'"),
+    ],
+)
+def test_settings_of_heads_that_make_no_sense_are_named(changes, words):
+    with pytest.raises(InputError, match=words):
+        linear(**changes)
+
+
+def test_both_features_from_one_pass(tmp_path):
+    walkers = images.render_walkers(tmp_path / "walkers", identities=4, cameras=2, images=2, seed=0)
+    pixels = open_images(walkers.train.paths, (32, 16))
+    rows = np.arange(len(walkers.train))
+    encoder = linear()
+    tested, unit = embed_twice(encoder, pixels, rows)
+    assert encoder.training
+    np.testing.assert_array_equal(tested, embed_pixels(encoder, pixels, rows))
+    np.testing.assert_array_equal(unit, embed_pixels(linear_as(encoder, "embedding"), pixels, rows))
+    same, again = embed_twice(linear_as(encoder, "embedding"), pixels, rows)
+    assert same is again
+
+
+def linear_as(encoder, feature):
+    other = linear(test_feature=feature)
+    other.load_state_dict(encoder.state_dict())
+    return other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import ClassVar
 
 import numpy as np
@@ -238,7 +239,7 @@ def test_singletons_first_then_merges_of_the_round_before(walkers, cpu):
     n = len(walkers.train)
     assert rounds[0].labels.tolist() == list(range(n))
     assert [each.clusters.count for each in rounds] == [n - step * int(0.2 * n) for step in range(3)]
-    for before, after in zip(rounds, rounds[1:], strict=False):
+    for before, after in itertools.pairwise(rounds):
         for cluster in range(before.clusters.count):
             assert len(set(after.labels[before.labels == cluster])) == 1, "merges never split"
 

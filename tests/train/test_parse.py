@@ -53,7 +53,10 @@ def test_losses_of_torch_and_of_pytorch_metric_learning_load_back():
         ("Flip(probability=0.5)", "starts with Recipe"),
         ("Recipe(rounds=__import__('os').getpid())", "Line 1"),
         ("Recipe(loss=os.system(command='true'))", "not trusted"),
-        ("Recipe(loss=torch.hub.load(repo_or_dir='x', model='y'))", "neither a torch module nor a scikit-learn estimator"),
+        (
+            "Recipe(loss=torch.hub.load(repo_or_dir='x', model='y'))",
+            "neither a torch module nor a scikit-learn estimator",
+        ),
         ("Recipe(loss=sklearn.cluster.Missing())", "there is no"),
         ("Recipe(rounds=[x for x in (1,)])", "neither a part nor a plain value"),
         ("Recipe(rounds=1 + 1)", "neither a part nor a plain value"),
@@ -70,7 +73,9 @@ def test_anything_else_is_refused(text, words):
 
 
 def test_a_package_of_your_own_must_be_trusted_by_name():
-    kind = type("Mine", (nn.Module,), {"__module__": "reunite_test_package.parts", "forward": lambda self, x, y: x.sum()})
+    kind = type(
+        "Mine", (nn.Module,), {"__module__": "reunite_test_package.parts", "forward": lambda self, x, y: x.sum()}
+    )
     recipe = dataclasses.replace(recipes.cluster_contrast(), loss=kind())
     assert "loss=reunite_test_package.parts.Mine()" in repr(recipe)
     with pytest.raises(InputError, match=r"trust=\('reunite_test_package',\)"):

@@ -16,6 +16,7 @@ from reunite import recipes
 from reunite.errors import InputError
 from reunite.train import Recipe
 from reunite.train.describe import set_field
+from reunite.train.run import Run
 
 Data = Annotated[
     Path, typer.Argument(help="A folder of images, a public data set, or a CSV or Parquet table.", show_default=False)
@@ -54,12 +55,12 @@ def accelerator_of(device: str | None) -> Accelerator:
 
 
 def recipe_of(text: str, settings: list[str]) -> Recipe:
-    """A recipe by name or as FILE.py:FUNCTION, with fields changed by FIELD=VALUE settings.
+    """A recipe by name, as FILE.py:FUNCTION or of a run folder, with fields changed by FIELD=VALUE settings.
 
     Raises:
         InputError: no such recipe, file, function or field.
     """
-    recipe = _function(text)()
+    recipe = Run.open(text).recipe() if (Path(text) / "run.json").is_file() else _function(text)()
     if not isinstance(recipe, Recipe):
         raise InputError(f"{text} must return a reunite.train.Recipe; it returned {type(recipe).__name__}.")
     for setting in settings:
@@ -79,7 +80,9 @@ def _function(text: str) -> Callable[[], Recipe]:
         close = difflib.get_close_matches(name, recipes.__all__, 1)
         known = ", ".join(each.replace("_", "-") for each in recipes.__all__)
         hint = f" Did you mean {close[0].replace('_', '-')}?" if close else ""
-        raise InputError(f"No recipe is called {text!r}.{hint} Known: {known}; or FILE.py:FUNCTION of your own.")
+        raise InputError(
+            f"No recipe is called {text!r}.{hint} Known: {known}; or FILE.py:FUNCTION of your own, or a run folder."
+        )
     return getattr(recipes, name)
 
 

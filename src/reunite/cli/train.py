@@ -33,7 +33,9 @@ from reunite.types import UNKNOWN, Dataset, Scores
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or FILE.py:FUNCTION.", show_default=False)],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name, FILE.py:FUNCTION, or a run folder.", show_default=False)
+    ],
     data: Data,
     out: Annotated[
         Path, typer.Option(help="The run folder; an unfinished run in it is continued.", show_default=False)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from reunite.errors import RunError
 from reunite.files import replacing
 from reunite.model.encoder import Encoder, EncoderSpec
 from reunite.train.checkpoint import Checkpoint
+from reunite.train.parse import load_recipe
 from reunite.train.recipe import Recipe
 from reunite.train.rounds import Round
 from reunite.types import Images
@@ -147,6 +149,10 @@ class Run:
         except RuntimeError as error:
             raise RunError(f"The checkpoint in {str(self.folder)!r} does not fit its run.json ({error}).") from error
         return encoder.eval()
+
+    def recipe(self, trust: Sequence[str] = ()) -> Recipe:
+        """The recipe that was run, read from its text; `trust` as in `load_recipe`."""
+        return load_recipe(self.about["recipe"], trust)
 
     @property
     def spec(self) -> EncoderSpec:
