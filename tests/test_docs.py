@@ -12,7 +12,7 @@ import reunite
 from reunite.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("benchmarks/*.md")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("benchmarks/*.md")]
 TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 
 

@@ -129,18 +129,17 @@ def test_only_the_leak_depends_on_how_images_are_stored(start):
         codes = [Clusters.of(each[order]).labels for each in (labels, previous)]
         loss = begun(start, embeddings[order], *codes)
         rows = loss.memory[torch.from_numpy(codes[0])].numpy()[np.argsort(order)]
-        centres = np.stack([embeddings[4 * (image // 4) :][:4].mean(axis=0) for image in range(len(embeddings))])
+        centres = embeddings.reshape(6, 20, 8).mean(axis=1).repeat(20, axis=0)
         return rows, float((rows * centres).sum(axis=1).mean())
 
     stored, leaked = met(np.arange(len(labels)))
-    for seed in range(5):
-        shuffled, left = met(np.random.default_rng(seed).permutation(len(labels)))
-        if start == "stale":
-            moved = np.abs(stored - shuffled).max(axis=1) > 0.1
-            assert moved.mean() > 0.5
-            assert leaked > left + 0.2
-        else:
-            np.testing.assert_allclose(shuffled, stored, atol=1e-12)
+    shuffled = [met(np.random.default_rng(seed).permutation(len(labels))) for seed in range(20)]
+    if start != "stale":
+        for rows, _ in shuffled:
+            np.testing.assert_allclose(rows, stored, atol=1e-12)
+        return
+    assert all(np.abs(rows - stored).max() > 0.1 for rows, _ in shuffled)
+    assert leaked > np.mean([left for _, left in shuffled]) + 0.2
 
 
 def test_forward_is_pure_and_inputs_stay_as_they_are():

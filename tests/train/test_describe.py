@@ -5,13 +5,14 @@ import dataclasses
 import pytest
 import sklearn.cluster
 
+from reunite import recipes
 from reunite.cluster import JaccardDBSCAN
 from reunite.errors import InputError
 from reunite.images.transforms import Erase, Flip
 from reunite.losses import ClusterMemory
 from reunite.model import EncoderSpec
 from reunite.recipes import cluster_contrast
-from reunite.train import Adam, IdentityBatches
+from reunite.train import Adam, IdentityBatches, load_recipe
 from reunite.train.describe import describe, set_field
 from reunite.train.recipe import Recipe
 
@@ -77,11 +78,53 @@ def test_every_field_can_be_set(path, text, reach):
         ("rounds", "0", "at least 1"),
         ("optimizer.lr", "-1", "lr > 0"),
         ("augmentations.9", "1", "has no field '9'"),
+        ("optimizer.lr", "(1, 2)", "not of that kind"),
+        ("optimizer.lr", "None", "does not take lr=None"),
+        ("encoder.image_size", "64", "not of that kind"),
+        ("batches.use_camera", "1", "not of that kind"),
     ],
 )
 def test_a_miss_names_what_there_is(path, text, words):
     with pytest.raises(InputError, match=words):
         set_field(cluster_contrast(), path, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "text", "reach"),
+    [
+        ("dbc", "clusterer.criterion.weight", "0.2", lambda recipe: recipe.clusterer.criterion.weight == 0.2),
+        ("dbc", "clusterer.merge_rule", "skip_absorbed", lambda recipe: recipe.clusterer.merge_rule == "skip_absorbed"),
+        ("buc", "loss.start", "stale", lambda recipe: recipe.loss.start == "stale"),
+        ("hct", "clusterer.linkage", "single", lambda recipe: recipe.clusterer.linkage == "single"),
+        ("hct", "optimizer.step", "(10,20)", lambda recipe: recipe.optimizer.step == (10, 20)),
+        ("cluster_contrast", "optimizer.step", "(10,20)", lambda recipe: recipe.optimizer.step == (10, 20)),
+        ("triplet", "loss.losses.1.margin", "soft", lambda recipe: recipe.loss.losses[1].margin == "soft"),
+        ("triplet", "loss.weights", "0,1", lambda recipe: recipe.loss.weights == (0, 1)),
+        (
+            "identity",
+            "encoder.frozen",
+            "('conv1','layer1')",
+            lambda recipe: recipe.encoder.frozen == ("conv1", "layer1"),
+        ),
+        ("identity", "batches.iterations", "None", lambda recipe: recipe.batches.iterations is None),
+    ],
+)
+def test_fields_of_every_method_can_be_set(name, path, text, reach):
+    recipe = getattr(recipes, name)()
+    changed = set_field(recipe, path, text)
+    assert reach(changed)
+    assert changed != recipe
+    assert load_recipe(repr(changed)) == changed
+
+
+def test_fields_of_parts_without_annotations_take_what_their_value_suggests():
+    recipe = dataclasses.replace(cluster_contrast(), clusterer=sklearn.cluster.KMeans(8))
+    assert set_field(recipe, "clusterer.n_clusters", "9").clusterer.n_clusters == 9
+    assert set_field(recipe, "clusterer.n_init", "3").clusterer.n_init == 3
+    assert set_field(recipe, "clusterer.random_state", "0").clusterer.random_state == 0
+    assert set_field(recipe, "clusterer.tol", "1").clusterer.tol == 1.0
+    with pytest.raises(InputError, match="n_clusters is 8"):
+        set_field(recipe, "clusterer.n_clusters", "many")
 
 
 def test_describe_keeps_plain_values_as_they_are():

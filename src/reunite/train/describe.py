@@ -10,8 +10,9 @@ import ast
 import dataclasses
 import difflib
 import inspect
-from types import FunctionType
-from typing import Any
+from collections.abc import Sequence
+from types import FunctionType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from sklearn.base import BaseEstimator
 
@@ -85,10 +86,13 @@ def set_field(part: Any, path: str, text: str) -> Any:
         raise InputError(f"{type(part).__name__} has no field {name!r}; it has {', '.join(known) or 'none'}.{hint}")
     if rest and not (is_part(known[name]) or isinstance(known[name], tuple)):
         raise InputError(f"{name!r} is {known[name]!r} and has no fields of its own.")
-    value = set_field(known[name], rest, text) if rest else _literal(text, known[name], name)
+    value = set_field(known[name], rest, text) if rest else _literal(text, part, name, known[name])
     if isinstance(part, tuple):
         return tuple(value if str(place) == name else each for place, each in enumerate(part))
-    return type(part)(**{**arguments(part), name: value})
+    try:
+        return type(part)(**{**arguments(part), name: value})
+    except TypeError as error:
+        raise InputError(f"{type(part).__name__} does not take {name}={value!r} ({error}).") from error
 
 
 def _joined(opening: str, items: list[tuple[str, Any]], closing: str, depth: int) -> str:
@@ -100,24 +104,43 @@ def _joined(opening: str, items: list[tuple[str, Any]], closing: str, depth: int
     return f"{opening}\n{inner}{'    ' * depth}{closing.removeprefix(',')}"
 
 
-def _literal(text: str, old: Any, name: str) -> Any:
+def _literal(text: str, part: Any, name: str, old: Any) -> Any:
+    """The value that `text` stands for, if it is of a kind that the argument takes."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
-    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+    kinds = _kinds(part, name)
+    if not kinds and (old is None or isinstance(old, str)):
+        return value  # neither annotation nor present value says what it takes
+    kinds = kinds or {type(old)}
+    if type(value) is int and float in kinds and int not in kinds:
         return float(value)
-    if not _same_kind(old, value):
-        raise InputError(f"{name} is {old!r} ({type(old).__name__}); {text!r} is not of that kind.")
-    return value
+    if value is None or type(value) in kinds:
+        return value
+    if str in kinds:
+        return text
+    raise InputError(f"{name} is {old!r} ({type(old).__name__}); {text!r} is not of that kind.")
 
 
-def _same_kind(old: Any, value: Any) -> bool:
-    """A number may give way to numbers, a flag to a flag, anything to None; what is None or text says nothing of its kind."""
-    if value is None or old is None or isinstance(old, str):
-        return True
-    if isinstance(old, bool) or isinstance(value, bool):
-        return isinstance(old, bool) and isinstance(value, bool)
-    if isinstance(old, (int, float)):
-        return isinstance(value, (int, float, tuple)) and not (isinstance(old, int) and isinstance(value, float))
-    return isinstance(value, type(old)) if isinstance(old, tuple) else True
+def _kinds(part: Any, name: str) -> set[type]:
+    """The types that a constructor's annotation allows for an argument; empty where it says nothing."""
+    try:
+        hint = get_type_hints(type(part).__init__).get(name)
+    except (NameError, TypeError):  # annotations that only a type checker can read
+        return set()
+    kinds: set[type] = set()
+    waiting = [hint]
+    while waiting:
+        hint = waiting.pop()
+        origin = get_origin(hint)
+        if origin is Literal:
+            kinds |= {type(value) for value in get_args(hint)}
+        elif origin in (Union, UnionType):
+            waiting += get_args(hint)
+        elif isinstance(origin or hint, type) and hint is not Any:
+            kind = cast(type, origin or hint)
+            kinds.add(tuple if kind is Sequence else kind)
+        else:
+            return set()
+    return kinds
