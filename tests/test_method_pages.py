@@ -9,6 +9,7 @@ import shlex
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_every_equation_is_followed_by_its_code(page):
 def test_examples_run(page):
     for code in blocks(page, "python"):
         if not code.startswith("# src/"):
-            names: dict[str, object] = {}
+            names: dict[str, Any] = {}
             exec(code, names)
             made = names["recipe"] if "recipe" in names else names["instance_memory"]()
             assert isinstance(made, Recipe)

@@ -37,7 +37,7 @@ from reunite.losses import (
     WeightedSum,
 )
 from reunite.model import Encoder, EncoderSpec, embed
-from reunite.neighbors import jaccard_graph, nearest_neighbors
+from reunite.neighbors import jaccard_graph, nearest_neighbors, rerank
 from reunite.train import SGD, Adam, IdentityBatches, Recipe, Round, ShuffledBatches, load_recipe, train
 from reunite.train.run import Run
 from reunite.types import Clusters, ClusterScores, Dataset, Images, Scores
@@ -90,6 +90,7 @@ __all__ = [
     "nearest_neighbors",
     "recipes",
     "render_walkers",
+    "rerank",
     "retrieval_scores",
     "train",
 ]

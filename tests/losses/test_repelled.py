@@ -222,5 +222,5 @@ def test_stale_says_what_it_needs():
         loss.begin(torch.eye(3), torch.eye(3))
     with pytest.raises(InputError, match="3 embeddings; got 2"):
         loss.begin(torch.eye(3), torch.eye(3), torch.tensor([0, 1]))
-    with pytest.raises(InputError, match="as many old classes as new ones.* 2 and 3"):
+    with pytest.raises(InputError, match=r"as many old classes as new ones.* 2 and 3"):
         loss.begin(torch.eye(3), torch.eye(3), torch.tensor([0, 1, 1]))

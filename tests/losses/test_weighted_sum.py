@@ -66,8 +66,7 @@ def test_value_and_gradient_are_the_sum_by_hand():
     total = WeightedSum((identity, triplet, memory), (1.0, 0.5, 2.0), ("embedding", "pooled", "unit"))
     torch.manual_seed(0)
     batch.begin(total)
-    inputs = [each.requires_grad_() for each in (batch.unit, batch.embedding.detach(), batch.pooled)]
-    unit, embedding, pooled = (each.detach().requires_grad_() for each in inputs)
+    unit, embedding, pooled = (each.requires_grad_() for each in (batch.unit, batch.embedding, batch.pooled))
     value = total(unit, LABELS, embedding=embedding, pooled=pooled)
     by_hand = identity(embedding, LABELS) + 0.5 * triplet(pooled, LABELS) + 2 * memory(unit, LABELS)
     assert value.item() == pytest.approx(by_hand.item(), rel=1e-12)

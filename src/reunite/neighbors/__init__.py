@@ -2,5 +2,6 @@
 
 from reunite.neighbors.jaccard import jaccard_graph
 from reunite.neighbors.knn import nearest_neighbors
+from reunite.neighbors.rerank import rerank
 
-__all__ = ["jaccard_graph", "nearest_neighbors"]
+__all__ = ["jaccard_graph", "nearest_neighbors", "rerank"]

@@ -19,6 +19,8 @@ from reunite.types import check_embeddings, unit_rows
 
 T = TypeVar("T")
 
+Sparse = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+
 ROWS_PER_BLOCK = 512
 """Rows a thread takes at a time. Every block needs scratch of O(n), which larger blocks pay less often."""
 
@@ -72,23 +74,52 @@ def graph_of_neighbors(
         )
     n = len(rows)
     width = min(k1, n, indices.shape[1])
-    indices, similarity = np.ascontiguousarray(indices[:, :width]), np.ascontiguousarray(similarity[:, :width])
-    half_width = min(round(width / 2) + 1, width)  # round() goes to even at a half, like the authors' np.around
-    full = np.concatenate(_blocks(n, lambda start, stop: reciprocal(start, stop, indices, width)))
-    half = np.concatenate(_blocks(n, lambda start, stop: reciprocal(start, stop, indices, half_width)))
-    weights = _sparse(n, lambda start, stop: encode(start, stop, full, half, indices, similarity, rows))
-    if k2 > 1:
-        first = np.ascontiguousarray(indices[:, :k2])
-        plain = weights
-        weights = _sparse(n, lambda start, stop: average(start, stop, first, *plain))
-    offsets, columns, values = weights
-    inverted = invert(offsets, columns, values)
-    upper = _sparse(
-        n, lambda start, stop: near_pairs(start, stop, offsets, values, columns, *inverted, float(max_distance))
-    )
-    starts, neighbors, distances = mirror(*upper)
+    weights = neighborhoods(indices[:, :width], similarity[:, :width], rows, width, k2, np.ones(n, np.float32))
+    starts, neighbors, distances = mirror(*pairs_up_to(max_distance, n, *weights))
     index = np.int32 if starts[-1] <= np.iinfo(np.int32).max else np.int64
     return csr_array((distances, neighbors.astype(index), starts.astype(index)), shape=(n, n))
+
+
+def neighborhoods(
+    indices: Int64[np.ndarray, "n k"],
+    similarity: Float32[np.ndarray, "n k"],
+    rows: Float32[np.ndarray, "n d"],
+    k1: int,
+    k2: int,
+    scale: Float32[np.ndarray, " n"],
+) -> Sparse:
+    """The reciprocal neighborhood of each row as weights that sum to one: offsets (n + 1), columns, values.
+
+    Args:
+        indices: the neighborhoods, the row itself first; their width is part of the definition.
+        similarity: of each row to these.
+        rows: unit rows.
+        k1: half-size neighborhoods, which may join, have round(k1 / 2) + 1 rows.
+        k2: neighborhoods averaged; 1 is none.
+        scale: what squared distances of a row are multiplied by before they become weights.
+    """
+    n, width = indices.shape
+    indices, similarity = np.ascontiguousarray(indices), np.ascontiguousarray(similarity)
+    half_width = min(round(k1 / 2) + 1, width)  # round() goes to even at a half, like the authors' np.around
+    full = np.concatenate(_blocks(n, lambda start, stop: reciprocal(start, stop, indices, width)))
+    half = np.concatenate(_blocks(n, lambda start, stop: reciprocal(start, stop, indices, half_width)))
+    weights = _sparse(n, lambda start, stop: encode(start, stop, full, half, indices, similarity, rows, scale))
+    if k2 == 1:
+        return weights
+    first = np.ascontiguousarray(indices[:, :k2])
+    return _sparse(n, lambda start, stop: average(start, stop, first, *weights))
+
+
+def pairs_up_to(
+    max_distance: float,
+    stop: int,
+    offsets: NDArray[np.int64],
+    columns: NDArray[np.int32],
+    values: NDArray[np.float32],
+) -> Sparse:
+    """Jaccard distances of each of the first `stop` rows to the rows behind it, up to `max_distance`."""
+    inverted = invert(offsets, columns, values)
+    return _sparse(stop, lambda start, end: near_pairs(start, end, offsets, values, columns, *inverted, max_distance))
 
 
 def check_neighborhood(k1: int, k2: int) -> None:
@@ -104,9 +135,7 @@ def _blocks(n: int, kernel: Callable[[int, int], T]) -> list[T]:
         return list(threads.map(lambda start: kernel(start, min(start + ROWS_PER_BLOCK, n)), starts))
 
 
-def _sparse(
-    n: int, kernel: Callable[[int, int], Rows]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+def _sparse(n: int, kernel: Callable[[int, int], Rows]) -> Sparse:
     """The blocks' rows in one: offsets (n + 1), columns, values."""
     # Kernels return the used part of roomier arrays; the copies let go of the rest.
     blocks = _blocks(n, lambda start, stop: [part.copy() for part in kernel(start, stop)])

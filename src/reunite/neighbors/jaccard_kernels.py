@@ -85,8 +85,9 @@ def encode(
     indices: NDArray[np.int64],
     similarity: NDArray[np.float32],
     rows: NDArray[np.float32],
+    scale: NDArray[np.float32],
 ) -> Rows:
-    """Softmax of minus the squared distance over the expanded reciprocal set of each row."""
+    """Softmax of minus the squared distance, times the row's scale, over the expanded reciprocal set of each row."""
     n = full.shape[0]
     seen = np.full(n, -1, np.int64)
     known = np.full(n, -1, np.int64)
@@ -106,7 +107,7 @@ def encode(
             j = ordered[m]
             columns[used + m] = j
             product = near[j] if known[j] == i else dot(rows[i], rows[j])
-            values[used + m] = np.float32(2) * product - np.float32(2)
+            values[used + m] = scale[i] * (np.float32(2) * product - np.float32(2))
         largest = values[used : used + size].max()
         total = np.float32(0)
         for m in range(used, used + size):
