@@ -150,3 +150,13 @@ def test_input_is_left_as_it_was() -> None:
 def test_refuses_what_makes_no_sense(arguments: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         jaccard_graph(**{"embeddings": np.ones((3, 2)), **arguments})
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(4, 1), (7, 3), (20, 6)])
+def test_neighborhoods_can_count_the_row_itself_extra_as_zhong_does(k1: int, k2: int) -> None:
+    rows = people(120)[0]
+    expected = jaccard_by_sets(rows, k1, k2, itself=False)
+    found = jaccard_graph(rows, k1, k2, 0.9, k1_includes_self=False)
+    np.testing.assert_allclose(found.toarray()[found.toarray() > 0], expected[found.toarray() > 0], rtol=0, atol=2e-6)
+    assert found.nnz == (expected <= 0.9).sum()
+    assert found.nnz != jaccard_graph(rows, k1, k2, 0.9).nnz

@@ -9,17 +9,22 @@ from __future__ import annotations
 import numpy as np
 
 
-def jaccard_by_sets(embeddings: np.ndarray, k1: int, k2: int, nearest: np.ndarray | None = None) -> np.ndarray:
-    """The dense (n, n) distances; `nearest` (n, k1) settles which neighbors come first where similarities tie."""
+def jaccard_by_sets(
+    embeddings: np.ndarray, k1: int, k2: int, nearest: np.ndarray | None = None, itself: bool = True
+) -> np.ndarray:
+    """The dense (n, n) distances; `nearest` (n, k1) settles which neighbors come first where similarities tie.
+
+    Without `itself` among the k1, neighborhoods have one member more, as Zhong et al. have it.
+    """
     rows = embeddings.astype(np.float64)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
     n = len(rows)
-    k1 = min(k1, n)
+    half = int(np.around(min(k1, n) / 2)) + 1
+    k1 = min(k1 + (not itself), n)
     cosine = rows @ rows.T
     if nearest is None:
         nearest = np.array([sorted(range(n), key=lambda j: (j != i, -cosine[i, j], j))[:k1] for i in range(n)])
     nearest = nearest.tolist()
-    half = int(np.around(k1 / 2)) + 1
 
     def reciprocal(i: int, width: int) -> set[int]:
         return {j for j in nearest[i][:width] if i in nearest[j][:width]}

@@ -64,6 +64,8 @@ class JaccardDBSCAN(ClusterMixin, BaseEstimator):
         k2: neighborhoods averaged in the query expansion, the point's own included; 1 is none.
         eps: Jaccard distance up to which two points are neighbors, in (0, 1]. At 1 all points are.
         min_samples: neighbors that make a core point, the point itself included.
+        k1_includes_self: False has k1 neighbors beside the point itself, as Zhong et al. (2017) define neighborhoods; the
+            authors' code asks for as many and gets one less.
 
     Attributes:
         labels_: cluster of each row, (n,) int64, numbered by smallest core point; -1 is noise.
@@ -71,11 +73,14 @@ class JaccardDBSCAN(ClusterMixin, BaseEstimator):
         n_features_in_: columns seen in `fit`.
     """
 
-    def __init__(self, k1: int = 30, k2: int = 6, eps: float = 0.6, min_samples: int = 4) -> None:
+    def __init__(
+        self, k1: int = 30, k2: int = 6, eps: float = 0.6, min_samples: int = 4, k1_includes_self: bool = True
+    ) -> None:
         self.k1 = k1
         self.k2 = k2
         self.eps = eps
         self.min_samples = min_samples
+        self.k1_includes_self = k1_includes_self
 
     def fit(self, X: Any, y: Any = None) -> JaccardDBSCAN:
         """Cluster the rows of `X`, (n, d); their lengths do not matter. `y` is ignored.
@@ -92,7 +97,8 @@ class JaccardDBSCAN(ClusterMixin, BaseEstimator):
         X = check_embeddings(validate_data(self, X, dtype=np.float32, ensure_all_finite=False))
         radius = self.eps + TIE_TOLERANCE
         if radius < 1:
-            self.labels_, core = _dbscan(jaccard_graph(X, self.k1, self.k2, radius), self.eps, self.min_samples)
+            graph = jaccard_graph(X, self.k1, self.k2, radius, k1_includes_self=self.k1_includes_self)
+            self.labels_, core = _dbscan(graph, self.eps, self.min_samples)
         else:  # no distance is above 1: all points are neighbors of each other
             core = np.full(len(X), len(X) >= self.min_samples)
             self.labels_ = np.where(core, 0, NOISE)

@@ -26,7 +26,12 @@ ROWS_PER_BLOCK = 512
 
 
 def jaccard_graph(
-    embeddings: Float[np.ndarray, "n d"], k1: int = 30, k2: int = 6, max_distance: float = 0.7
+    embeddings: Float[np.ndarray, "n d"],
+    k1: int = 30,
+    k2: int = 6,
+    max_distance: float = 0.7,
+    *,
+    k1_includes_self: bool = True,
 ) -> csr_array:
     """Every pair of rows whose k-reciprocal Jaccard distance is at most `max_distance`, as a sparse graph.
 
@@ -40,6 +45,7 @@ def jaccard_graph(
     Args:
         embeddings: rows of any length; normalised here, into a copy.
         k1: neighborhood size, the row itself included; at most n are used.
+        k1_includes_self: False counts k1 neighbors beside the row itself, as Zhong et al. did and `rerank` does.
         k2: neighborhoods averaged in the query expansion, the row's own included; 1 is none.
         max_distance: the largest distance to store, in [0, 1). An absent pair is farther.
 
@@ -53,8 +59,8 @@ def jaccard_graph(
     rows = unit_rows(check_embeddings(embeddings))
     if not len(rows):
         raise InputError("embeddings must have at least one row; got none.")
-    indices, similarity = nearest_neighbors(rows, min(k1, len(rows)))
-    return graph_of_neighbors(indices, similarity, rows, k1, k2, max_distance)
+    indices, similarity = nearest_neighbors(rows, min(k1 + (not k1_includes_self), len(rows)))
+    return graph_of_neighbors(indices, similarity, rows, k1, k2, max_distance, k1_includes_self=k1_includes_self)
 
 
 def graph_of_neighbors(
@@ -64,8 +70,10 @@ def graph_of_neighbors(
     k1: int = 30,
     k2: int = 6,
     max_distance: float = 0.7,
+    *,
+    k1_includes_self: bool = True,
 ) -> csr_array:
-    """`jaccard_graph` of unit `rows` whose nearest neighbors are known, at least min(k1, n) each, themselves first."""
+    """`jaccard_graph` of unit `rows` whose nearest neighbors are known, as many as it takes, themselves first."""
     check_neighborhood(k1, k2)
     if not 0 <= max_distance < 1:
         raise InputError(
@@ -73,8 +81,10 @@ def graph_of_neighbors(
             "no neighbor are exactly 1 apart."
         )
     n = len(rows)
-    width = min(k1, n, indices.shape[1])
-    weights = neighborhoods(indices[:, :width], similarity[:, :width], rows, width, k2, np.ones(n, np.float32))
+    width = min(k1 + (not k1_includes_self), n, indices.shape[1])
+    half_width = half_of(k1 if not k1_includes_self else width)
+    scale = np.ones(n, np.float32)
+    weights = neighborhoods(indices[:, :width], similarity[:, :width], rows, width, half_width, k2, scale)
     starts, neighbors, distances = mirror(*pairs_up_to(max_distance, n, *weights))
     index = np.int32 if starts[-1] <= np.iinfo(np.int32).max else np.int64
     return csr_array((distances, neighbors.astype(index), starts.astype(index)), shape=(n, n))
@@ -84,23 +94,25 @@ def neighborhoods(
     indices: Int64[np.ndarray, "n k"],
     similarity: Float32[np.ndarray, "n k"],
     rows: Float32[np.ndarray, "n d"],
-    k1: int,
+    width: int,
+    half_width: int,
     k2: int,
     scale: Float32[np.ndarray, " n"],
 ) -> Sparse:
     """The reciprocal neighborhood of each row as weights that sum to one: offsets (n + 1), columns, values.
 
     Args:
-        indices: the neighborhoods, the row itself first; their width is part of the definition.
+        indices: nearest neighbors, the row itself first.
         similarity: of each row to these.
         rows: unit rows.
-        k1: half-size neighborhoods, which may join, have round(k1 / 2) + 1 rows.
-        k2: neighborhoods averaged; 1 is none.
+        width: neighbors in a neighborhood, the row itself included.
+        half_width: likewise in the smaller neighborhoods that may join it.
+        k2: neighborhoods averaged, of as many neighbors as there are; 1 is none.
         scale: what squared distances of a row are multiplied by before they become weights.
     """
-    n, width = indices.shape
+    n = len(indices)
     indices, similarity = np.ascontiguousarray(indices), np.ascontiguousarray(similarity)
-    half_width = min(round(k1 / 2) + 1, width)  # round() goes to even at a half, like the authors' np.around
+    width, half_width = min(width, indices.shape[1]), min(half_width, width, indices.shape[1])
     full = np.concatenate(_blocks(n, lambda start, stop: reciprocal(start, stop, indices, width)))
     half = np.concatenate(_blocks(n, lambda start, stop: reciprocal(start, stop, indices, half_width)))
     weights = _sparse(n, lambda start, stop: encode(start, stop, full, half, indices, similarity, rows, scale))
@@ -108,6 +120,11 @@ def neighborhoods(
         return weights
     first = np.ascontiguousarray(indices[:, :k2])
     return _sparse(n, lambda start, stop: average(start, stop, first, *weights))
+
+
+def half_of(k1: int) -> int:
+    """Members of the smaller neighborhoods, the row itself included; round() goes to even, like the authors' np.around."""
+    return round(k1 / 2) + 1
 
 
 def pairs_up_to(

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from reunite.errors import InputError
-from reunite.neighbors.jaccard import check_neighborhood, neighborhoods, pairs_up_to
+from reunite.neighbors.jaccard import check_neighborhood, half_of, neighborhoods, pairs_up_to
 from reunite.neighbors.knn import nearest_neighbors
 from reunite.types import check_embeddings, unit_rows
 
@@ -52,8 +52,8 @@ def rerank(
     rows = unit_rows(np.concatenate([asked, held]))
     farthest = _farthest(rows)
     scale = 1 / np.maximum(farthest, np.finfo(np.float32).tiny)
-    indices, similarity = nearest_neighbors(rows, min(k1 + 1, len(rows)))
-    weights = neighborhoods(indices, similarity, rows, k1, k2, scale)
+    indices, similarity = nearest_neighbors(rows, min(max(k1 + 1, k2), len(rows)))
+    weights = neighborhoods(indices, similarity, rows, k1 + 1, half_of(k1), k2, scale)
     offsets, columns, jaccard = pairs_up_to(1.0, len(asked), *weights)
     result = np.empty((len(asked), len(held)), np.float32)
     for start in range(0, len(asked), BLOCK_SIZE):
