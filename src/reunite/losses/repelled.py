@@ -35,7 +35,8 @@ class RepelledTable(nn.Module):
         momentum: weight of the old row in an update, in [0, 1); 0.5 is the published mean of old and new.
         start: rows at the start of a round. "centroids": the normalised mean embedding of each class (DBC's poster);
             "zeros": a class has no direction until its first image comes by (BUC since its correction); "stale": the leak
-            above, for the forensic study of published numbers only, and never with an honest result.
+            above, for the forensic study of published numbers only, and never with an honest result (rows have length
+            one here; DBC's code leaves them shorter until their first update).
 
     Attributes:
         memory: (c, d) rows, unit where ever visited, a buffer without gradient; empty before `begin`.

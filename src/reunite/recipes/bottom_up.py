@@ -50,8 +50,8 @@ def dbc() -> Recipe:
     BUC with another criterion: the mean distance between two clusters, plus a penalty on how far each is spread.
 
     Published (ResNet-50, ImageNet weights; rank-1 / mAP, trapezoid AP): Market-1501 69.2 / 41.3, DukeMTMC-reID 51.5 / 30.0.
-    These numbers come from a code that leaks labels through a stale table and leaves the penalty out; none without the leak
-    are published, and none are measured by us at full size yet.
+    The released code leaks labels through a stale table, and ranks pairs without the penalty; numbers without the leak are
+    not published, and none are measured by us at full size yet.
 
     Merges chain (merge_rule "union"), because the rule of the authors' code, "skip_absorbed", depends on the order in which
     images are stored; ``clusterer.merge_rule=skip_absorbed`` is theirs.

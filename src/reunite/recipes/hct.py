@@ -15,9 +15,9 @@ def hct() -> Recipe:
     Each round forgets all labels, merges 13 x 7 % of the number of images by average linkage, and trains on batches of 16
     clusters x 4 images.
 
-    Published (ResNet-50, ImageNet weights; mAP / rank-1): Market-1501 56.4 / 80.0, DukeMTMC-reID 50.7 / 69.6. There is no
-    official code: margin, P, K, merge percentage, steps and epochs are those of the only public re-implementation, learning
-    rates those of BUC, whose code HCT builds on. Not measured by us at full size yet.
+    Published (a ResNet; mAP / rank-1): Market-1501 56.4 / 80.0, DukeMTMC-reID 50.7 / 69.6. There is no official code: margin,
+    P, K, merge percentage, steps and epochs are those of the only public re-implementation; network, augmentation and
+    learning rates are BUC's, which HCT starts from. Not measured by us at full size yet.
     """
     return Recipe(
         encoder=EncoderSpec(
