@@ -88,7 +88,7 @@ def test_weights_and_features_default_to_one_and_the_unit_embedding():
     assert total(batch.unit, LABELS).item() == pytest.approx(by_hand.item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("feature", ["unit", "embedding", "pooled"])
+@pytest.mark.parametrize("feature", ["unit", "embedding"])
 def test_every_verb_gets_its_feature_and_what_it_names(feature):
     batch, seen = Features(), Recorder()
     total = WeightedSum([seen], features=[feature])
@@ -141,14 +141,21 @@ def test_a_loss_with_weight_zero_is_left_out():
     assert seen.calls == {}
 
 
-@pytest.mark.parametrize("feature", ["embedding", "pooled"])
-def test_a_missing_feature_is_asked_for_by_name(feature):
+def test_a_missing_feature_is_asked_for_by_name():
     batch = Features()
-    total = WeightedSum([ClusterMemory()], features=[feature])
+    total = WeightedSum([ClusterMemory()], features=["embedding"])
     batch.begin(total)
     for call in (total, total.update):
-        with pytest.raises(InputError, match=f"works on '{feature}': pass {feature}="):
+        with pytest.raises(InputError, match="works on 'embedding': pass embedding="):
             call(batch.unit, LABELS)
+    with pytest.raises(InputError, match="works on 'pooled': pass pooled="):
+        WeightedSum([ClusterLoss()], features=["pooled"])(batch.unit, LABELS)
+
+
+def test_what_starts_from_clusters_cannot_work_before_the_neck():
+    for loss in (ClusterMemory(), IdentityLoss(), InstanceMemory(), RepelledTable()):
+        with pytest.raises(InputError, match=f"{type(loss).__name__} starts from clusters"):
+            WeightedSum([loss], features=["pooled"])
 
 
 def test_half_precision_gives_a_finite_float32_loss():
@@ -185,6 +192,7 @@ def test_losses_of_pytorch_metric_learning_fit_in():
     ("arguments", "words"),
     [
         (((),), "one or more torch modules"),
+        ((ClusterLoss(),), "a tuple of torch modules; got one ClusterLoss"),
         (((torch.sum,),), "one or more torch modules"),
         (((ClusterLoss(),), (1.0, 2.0)), "1 losses need as many weights and features; got 2 and 1"),
         (((ClusterLoss(), ClusterLoss()), None, ("unit",)), "got 2 and 1"),

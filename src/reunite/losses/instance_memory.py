@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from reunite.errors import InputError
 from reunite.losses.distances import unit_rows
-from reunite.losses.rows import beside, check_centroids, check_rows, move_in_turn, softmax_loss
+from reunite.losses.rows import beside, check_centroids, check_rows, check_settings, move_in_turn, softmax_loss
 
 
 class InstanceMemory(nn.Module):
@@ -43,8 +43,7 @@ class InstanceMemory(nn.Module):
 
     def __init__(self, temperature: float = 0.05, momentum: float = 0.2):
         super().__init__()
-        if temperature <= 0 or not 0 <= momentum < 1:
-            raise InputError(f"Expected temperature > 0 and momentum in [0, 1); got {temperature} and {momentum}.")
+        check_settings(temperature, momentum)
         self.temperature = temperature
         self.momentum = momentum
         for name in ("memory", "means"):
@@ -104,19 +103,23 @@ class InstanceMemory(nn.Module):
             )
         check_rows(embeddings, labels, self.means)
         rows = rows.cpu()
-        self._check_positions(rows, len(labels))
+        self._check_positions(rows, labels)
         moved = beside(self.memory, rows.unique())
         before = self.memory[moved]
         move_in_turn(self.memory, rows, unit_rows(embeddings.detach().to(self.memory.dtype)), self.momentum)
         owner = self.owner[moved]
         self.means.index_add_(0, owner, (self.memory[moved] - before) / self.sizes[owner, None])
 
-    def _check_positions(self, rows: Tensor, batch: int) -> None:
-        """Rows must be images of the round, and of a cluster; owners on a device are not looked at."""
+    def _check_positions(self, rows: Tensor, labels: Tensor) -> None:
+        """Rows must be images of the round, and of the batch's clusters; what is on a device is not looked at."""
+        batch = len(labels)
         if len(rows) != batch or (batch and not 0 <= int(rows.min()) <= int(rows.max()) < len(self.owner)):
             raise InputError(
                 f"rows must be the positions of the batch's {batch} images among the round's {len(self.owner)}; got "
                 f"{rows.tolist()}."
             )
-        if self.owner.device.type == "cpu" and (self.owner[rows] < 0).any():
-            raise InputError("rows name images that are noise (-1) in this round and are not trained on.")
+        if self.owner.device.type == labels.device.type == "cpu" and not torch.equal(self.owner[rows], labels.long()):
+            raise InputError(
+                "rows name images of other clusters than labels do, or noise (-1), which is not trained on: clusters "
+                f"{self.owner[rows].tolist()} for labels {labels.tolist()}."
+            )

@@ -15,6 +15,7 @@ from reunite.losses.rows import (
     beside,
     check_centroids,
     check_rows,
+    check_settings,
     first_of_run,
     lowest_of_each,
     means_of_each,
@@ -65,8 +66,7 @@ class ClusterMemory(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
-        if temperature <= 0 or not 0 <= momentum < 1:
-            raise InputError(f"Expected temperature > 0 and momentum in [0, 1); got {temperature} and {momentum}.")
+        check_settings(temperature, momentum)
         if update not in ("momentum", "hard", "mean", "random"):
             raise InputError(f"update must be 'momentum', 'hard', 'mean' or 'random'; got {update!r}.")
         if start not in ("mean", "random"):

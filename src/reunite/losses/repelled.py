@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from reunite.errors import InputError
-from reunite.losses.rows import check_centroids, check_rows, means_of_each, move_in_turn, softmax_loss
+from reunite.losses.rows import check_centroids, check_rows, check_settings, means_of_each, move_in_turn, softmax_loss
 
 Start = Literal["centroids", "zeros", "stale"]
 
@@ -49,8 +49,7 @@ class RepelledTable(nn.Module):
 
     def __init__(self, temperature: float = 0.1, momentum: float = 0.5, start: Start = "centroids"):
         super().__init__()
-        if temperature <= 0 or not 0 <= momentum < 1:
-            raise InputError(f"Expected temperature > 0 and momentum in [0, 1); got {temperature} and {momentum}.")
+        check_settings(temperature, momentum)
         if start not in ("centroids", "zeros", "stale"):
             raise InputError(f"start must be 'centroids', 'zeros' or 'stale'; got {start!r}.")
         self.temperature = temperature

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from reunite.errors import InputError
+
+
+def check_settings(temperature: float, momentum: float) -> None:
+    """What every memory is made with.
+
+    Raises:
+        InputError: a temperature that is not above 0, or a momentum outside [0, 1).
+    """
+    if not 0 < temperature < math.inf or not 0 <= momentum < 1:
+        raise InputError(f"Expected temperature > 0 and momentum in [0, 1); got {temperature} and {momentum}.")
 
 
 def check_centroids(centroids: Tensor) -> None:

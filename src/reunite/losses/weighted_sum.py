@@ -28,7 +28,7 @@ class WeightedSum(nn.Module):
             "pooled" (before the neck); None is "unit" for all.
 
     Raises:
-        InputError: no losses, or weights or features that do not fit them.
+        InputError: no losses, weights or features that do not fit them, or a loss with a memory before the neck.
     """
 
     def __init__(
@@ -38,6 +38,8 @@ class WeightedSum(nn.Module):
         features: Sequence[Feature] | None = None,
     ):
         super().__init__()
+        if isinstance(losses, nn.Module):
+            raise InputError(f"losses must be a tuple of torch modules; got one {type(losses).__name__}.")
         count = len(losses)
         self.weights: tuple[float, ...] = (1.0,) * count if weights is None else tuple(weights)
         self.features: tuple[Feature, ...] = tuple(features or ["unit"] * count)
@@ -51,6 +53,12 @@ class WeightedSum(nn.Module):
             raise InputError(f"weights must be 0 or more, and not all 0; got {self.weights}.")
         if not set(self.features) <= set(get_args(Feature)):
             raise InputError(f"features must be {' or '.join(map(repr, get_args(Feature)))}; got {self.features}.")
+        for loss, weight, feature in zip(losses, self.weights, self.features, strict=True):
+            if weight and isinstance(loss, Begins) and feature == "pooled":
+                raise InputError(
+                    f"{type(loss).__name__} starts from clusters as they are after the neck, so it works on 'unit' or "
+                    "'embedding', not on 'pooled'."
+                )
         self.terms = nn.ModuleList(losses)
 
     @property
