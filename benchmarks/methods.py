@@ -22,10 +22,11 @@ import reunite
 from reunite import Adam, IdentityBatches, Recipe, Run, ShuffledBatches, recipes
 from reunite.cli.train import run_training
 from reunite.images.transforms import Affine, ColorJitter, Flip, Transform
+from reunite.train.describe import set_field
 from reunite.train.run import write_json
 from reunite.types import Dataset
 
-UNSUPERVISED = ("cluster_contrast", "cluster_contrast_infomap", "hct", "buc", "dbc")
+UNSUPERVISED = ("cluster_contrast", "cluster_contrast_infomap", "instance_memory", "hct", "buc", "dbc")
 SUPERVISED = ("cluster_loss", "support_neighbor", "triplet", "identity")
 ROUNDS = 10
 UPRIGHT: tuple[Transform, ...] = (
@@ -36,9 +37,22 @@ UPRIGHT: tuple[Transform, ...] = (
 DRAWN: tuple[Transform, ...] = (Affine(rotation=10, translate=0.08, scale=(0.9, 1.1), shear=8),)
 
 
-def small(name: str, dataset: Dataset, passes: int) -> Recipe:
-    """The recipe of that name with the common network, at a cost of about `passes` passes over the training images."""
-    recipe = getattr(recipes, name)()
+def instance_memory() -> Recipe:
+    """Cluster Contrast with one memory entry an image: the baseline it is measured against."""
+    return replace(recipes.cluster_contrast(), loss=reunite.InstanceMemory(temperature=0.05, momentum=0.2))
+
+
+def small(method: str, dataset: Dataset, passes: int) -> Recipe:
+    """A method, "NAME FIELD=VALUE ...", with the common network and a cost of about `passes` over the training images."""
+    name, *settings = method.split()
+    recipe = _sized(instance_memory() if name == "instance_memory" else getattr(recipes, name)(), dataset, passes)
+    for setting in settings:
+        field, _, value = setting.partition("=")
+        recipe = set_field(recipe, field, value)
+    return recipe
+
+
+def _sized(recipe: Recipe, dataset: Dataset, passes: int) -> Recipe:
     people = dataset.name == "walkers"
     encoder = replace(
         recipe.encoder,
@@ -72,10 +86,10 @@ def small(name: str, dataset: Dataset, passes: int) -> Recipe:
             first_epochs=max(1, epochs - (ROUNDS - 1)),
         )
     assert isinstance(recipe.batches, IdentityBatches)
-    images = 8 if name.startswith("cluster_contrast") else 4
+    images = 8 if recipe.batches.images == 16 else 4
     batches = replace(recipe.batches, identities=64 // images, images=images, iterations=trained // (64 * ROUNDS))
     common = replace(common, batches=batches)
-    if name == "cluster_contrast":
+    if isinstance(recipe.clusterer, reunite.JaccardDBSCAN):
         common = replace(common, clusterer=reunite.JaccardDBSCAN(k1=20, k2=6, eps=0.6, min_samples=4))
     return common
 
@@ -103,14 +117,14 @@ def row(name: str, runs: list[Run]) -> str:
     gain = [100 * (after["mAP"] - start["mAP"]) for after, start in zip(last, before, strict=True)]
     minutes = [json.loads((run.folder / "cost.json").read_text("utf-8"))["cpu_minutes"] for run in runs]
     cells = [
-        f"`{name}`",
+        f"`{name.split()[0]}`{''.join(f', `{each}`' for each in name.split()[1:])}",
         ", ".join(str(run.about["seed"]) for run in runs),
         spread([100 * each["mAP"] for each in before]),
         f"**{spread([100 * each['mAP'] for each in last])}**",
         f"{min(gain):+.1f} to {max(gain):+.1f}",
         spread([100 * each["rank1"] for each in last]),
-        "given" if name in SUPERVISED else spread([float(each["clusters"]) for each in last], 0),
-        "" if name in SUPERVISED else spread([each["ari"] for each in last], 3),
+        "given" if name.split()[0] in SUPERVISED else spread([float(each["clusters"]) for each in last], 0),
+        "" if name.split()[0] in SUPERVISED else spread([each["ari"] for each in last], 3),
         spread(minutes),
     ]
     return "| " + " | ".join(cells) + " |"
@@ -129,9 +143,9 @@ def print_tables(out: Path) -> None:
             "| recipe | seeds | mAP untrained | mAP trained | gain | rank-1 | clusters | identities ARI | CPU minutes |"
         )
         print("|---|---|---|---|---|---|---|---|---|")
-        for name in (*UNSUPERVISED, *SUPERVISED):
-            if name in methods:
-                print(row(name, sorted(methods[name], key=lambda run: run.about["seed"])))
+        order = (*UNSUPERVISED, *SUPERVISED)
+        for name in sorted(methods, key=lambda each: (order.index(each.split()[0]), each)):
+            print(row(name, sorted(methods[name], key=lambda run: run.about["seed"])))
 
 
 def main() -> None:
@@ -140,7 +154,12 @@ def main() -> None:
     parser.add_argument(
         "--data", nargs="*", default=["walkers"], help="'walkers', or a folder or table; none: only print"
     )
-    parser.add_argument("--methods", nargs="+", default=[*UNSUPERVISED, *SUPERVISED], help="recipes (default: all)")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=[*UNSUPERVISED, *SUPERVISED],
+        help="recipes (default: all); 'NAME FIELD=VALUE' is a variant",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--passes", type=int, default=49, help="network passes over the training images (default 49)")
     options = parser.parse_args()
@@ -153,7 +172,7 @@ def main() -> None:
             dataset = reunite.images.read(source)
         for seed in options.seeds:
             for name in options.methods:
-                folder = options.out / dataset.name / f"{name}-{seed}"
+                folder = options.out / dataset.name / f"{name.replace(' ', '-')}-{seed}"
                 measure(name, dataset, source, folder, seed, options.passes)
     print_tables(options.out)
 
