@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reunite.cluster import AverageLinkage
-from reunite.images.transforms import Flip, RandomSizedCrop
 from reunite.losses import BatchHardTripletLoss
-from reunite.model import EncoderSpec
+from reunite.recipes.bottom_up import buc
 from reunite.train import SGD, IdentityBatches, Recipe
 
 
@@ -16,25 +17,16 @@ def hct() -> Recipe:
     clusters x 4 images.
 
     Published (a ResNet; mAP / rank-1): Market-1501 56.4 / 80.0, DukeMTMC-reID 50.7 / 69.6. There is no official code: margin,
-    P, K, merge percentage, steps and epochs are those of the only public re-implementation; network, augmentation and
-    learning rates are BUC's, which HCT starts from. Not measured by us at full size yet.
+    P, K, merge percentage, steps, epochs and last stride are those of the only public re-implementation; the rest of the
+    network, augmentation and learning rates are BUC's, which HCT starts from. Not measured by us at full size yet.
     """
     return Recipe(
-        encoder=EncoderSpec(
-            "resnet50",
-            pooling="avg",
-            neck="linear",
-            image_size=(256, 128),
-            last_stride=1,
-            embedding_size=2048,
-            dropout=0.5,
-            test_feature="pooled",
-        ),
+        encoder=replace(buc().encoder, last_stride=1),
         clusterer=AverageLinkage(merge_percent=0.07, steps=13),
         batches=IdentityBatches(identities=16, images=4, iterations=None, use_camera=False),
         loss=BatchHardTripletLoss(margin=0.5),
         optimizer=SGD(lr=0.01, head_factor=10.0, weight_decay=5e-4),
-        augmentations=(RandomSizedCrop(area=(0.64, 1.0), aspect=(2.0, 3.0)), Flip(0.5)),
+        augmentations=buc().augmentations,
         rounds=10,
         epochs=20,
     )

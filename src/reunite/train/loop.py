@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from jaxtyping import Int64
-from torch import Tensor, nn
 
-from reunite.cluster.centroids import centroids
 from reunite.cluster.known import KnownIdentities
-from reunite.errors import ClusteringError, InputError, TrainingError
+from reunite.errors import ClusteringError, InputError
 from reunite.images.loading import Pixels, open_images, prefetch
 from reunite.images.transforms import augment
-from reunite.losses.protocol import Begins, Updates, ask, asked
-from reunite.model.batch_norm import group_batch_norm
 from reunite.model.embed import embed_twice
-from reunite.model.encoder import Encoder, Features
+from reunite.model.encoder import Encoder
 from reunite.train.checkpoint import Checkpoint
 from reunite.train.describe import describe
+from reunite.train.randomness import AUGMENT, BATCHES, INIT, seeded
 from reunite.train.recipe import Recipe
 from reunite.train.rounds import Round
+from reunite.train.session import Batch, Progress, Session
 from reunite.types import Clusters, Images
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage ("decode", "embed", "cluster", "train"), what is done and what there is to do."""
-
-INIT, BATCHES, AUGMENT, NETWORK, BEGIN = range(5)
-"""Streams of random numbers: each draw depends on the seed, its stream and the round, and on nothing that came before."""
 
 
 def train(
@@ -76,7 +65,7 @@ def train(
     """
     tell: Progress = progress or (lambda stage, done, total: None)
     accelerator = accelerator or Accelerator()
-    session = _begin(recipe, seed, accelerator, resume)
+    session = Session.of(recipe, untrained(recipe, seed), seed, accelerator, resume)
     size = recipe.encoder.image_size
     pixels = open_images(
         images.paths,
@@ -126,125 +115,14 @@ def train(
 _STAGES = (("embed", "cluster"), ("cluster", "train"), ("train", "end"))
 
 
-class _TrainingFeatures(nn.Module):
-    """An encoder that gives all its features, as the module that accelerate wraps."""
-
-    def __init__(self, encoder: Encoder):
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, batch: Tensor) -> Features:
-        return self.encoder.features(batch)
-
-
-@dataclass(eq=False)
-class _Session:
-    """The things that change while training: network, loss and optimizer."""
-
-    recipe: Recipe
-    seed: int
-    accelerator: Accelerator
-    encoder: Encoder
-    network: nn.Module  # the encoder's features as accelerate prepared them
-    loss: nn.Module
-    optimizer: torch.optim.Optimizer
-
-    def begin_round(self, embeddings: np.ndarray, labels: np.ndarray, previous: np.ndarray, number: int) -> None:
-        """Tells the loss what the clusters are, and the optimizer what there is to train."""
-        before = list(self.loss.parameters())
-        if isinstance(self.loss, Begins):
-            made = asked(self.loss.begin, {"embeddings": embeddings, "labels": labels, "previous": previous})
-            made["centroids"] = centroids(embeddings, labels)
-            with _seeded(self.seed, BEGIN, number):
-                self.loss.begin(
-                    **{name: torch.from_numpy(each).to(self.accelerator.device) for name, each in made.items()}
-                )
-        after = list(self.loss.parameters())
-        replaced = len(before) != len(after) or any(one is not other for one, other in zip(before, after, strict=True))
-        if replaced or self.recipe.fresh_optimizer:
-            self.optimizer = self._new_optimizer()
-
-    def _new_optimizer(self) -> torch.optim.Optimizer:
-        """Over the parameters there are now; those that were there before keep what was gathered about them."""
-        optimizer = self.accelerator.prepare(_optimizer(self.recipe, self.encoder, self.loss))
-        if not self.recipe.fresh_optimizer:
-            known = {each for group in optimizer.param_groups for each in group["params"]}
-            optimizer.state.update({each: value for each, value in self.optimizer.state.items() if each in known})
-        return optimizer
-
-    def train_round(self, inputs: Iterator[_Input], number: int, tell: Progress) -> float:
-        losses = []
-        self.network.train()
-        with _seeded(self.seed, NETWORK, number):
-            for each in inputs:
-                for group in self.optimizer.param_groups:
-                    group["lr"] = group["scale"] * self.recipe.optimizer.rate(each.epoch)
-                losses.append(self.step(each))
-                tell("train", len(losses), each.total)
-        mean = float(torch.stack(losses).mean()) if losses else float("nan")
-        if not np.isfinite(mean):
-            raise TrainingError(
-                f"Round {number}: the loss is {mean} after {len(losses)} batches. Lower the learning rate "
-                f"({self.optimizer.param_groups[0]['lr']:g}), or resume from the last checkpoint with another recipe."
-            )
-        return mean
-
-    def step(self, given: _Input) -> Tensor:
-        device = self.accelerator.device
-        labels = given.labels.to(device, non_blocking=True)
-        with self.accelerator.autocast():
-            features: Features = self.network(given.batch.to(device, non_blocking=True))
-            more = {"embedding": features.embedding, "pooled": features.pooled, "rows": given.rows}
-            loss = ask(self.loss, features.unit, labels, **more)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        self.optimizer.step()
-        if isinstance(self.loss, Updates):  # a memory moves here, in the open
-            more = {"embedding": features.embedding.detach(), "pooled": features.pooled.detach(), "rows": given.rows}
-            ask(self.loss.update, features.unit.detach(), labels, host_labels=given.labels, **more)
-        return loss.detach()
-
-
 def untrained(recipe: Recipe, seed: int = 0) -> Encoder:
     """The encoder `train` starts from with this seed."""
-    with _seeded(seed, INIT, 0):
+    with seeded(seed, INIT, 0):
         return recipe.encoder.build()
-
-
-def _begin(recipe: Recipe, seed: int, accelerator: Accelerator, resume: Checkpoint | None) -> _Session:
-    encoder = untrained(recipe, seed)
-    group_batch_norm(encoder, recipe.bn_group_size, recipe.bn_running)
-    encoder.to(accelerator.device).to(memory_format=torch.channels_last)
-    loss = copy.deepcopy(recipe.loss).to(accelerator.device)
-    if resume is not None:
-        resume.restore(encoder, loss)
-    network, optimizer = accelerator.prepare(_TrainingFeatures(encoder), _optimizer(recipe, encoder, loss))
-    if resume is not None:
-        resume.restore_optimizer(optimizer)
-    return _Session(recipe, seed, accelerator, encoder, network, loss, optimizer)
-
-
-def _optimizer(recipe: Recipe, encoder: Encoder, loss: nn.Module) -> torch.optim.Optimizer:
-    """The backbone at the recipe's rate; what comes after it and what the loss trains at the rate of the head."""
-    return recipe.optimizer.build(
-        encoder.backbone.parameters(),
-        [*encoder.pooling.parameters(), *encoder.neck.parameters(), *loss.parameters()],
-    )
 
 
 def _first_labels(recipe: Recipe, images: Images) -> Int64[np.ndarray, " n"]:
     return images.identity if isinstance(recipe.clusterer, KnownIdentities) else np.arange(len(images))
-
-
-@dataclass(frozen=True, eq=False)
-class _Input:
-    """A batch on its way to the network."""
-
-    batch: Tensor  # augmented uint8 images
-    labels: Tensor
-    rows: Tensor
-    epoch: int
-    total: int  # batches in the round, as far as known
 
 
 def _inputs(
@@ -255,20 +133,20 @@ def _inputs(
     camera: Int64[np.ndarray, " n"],
     seed: int,
     number: int,
-) -> Iterator[_Input]:
+) -> Iterator[Batch]:
     """Augmented batches with their labels, made ahead of the network that asks for them."""
     epochs = recipe.epochs_of(number)
     count = getattr(recipe.batches, "count", None)
     total = 0 if count is None else len(epochs) * count(labels)
     draws = np.random.default_rng([seed, BATCHES, number])
 
-    def made() -> Iterator[_Input]:
+    def made() -> Iterator[Batch]:
         batches = ((epoch, batch) for epoch in epochs for batch in recipe.batches(labels, camera, draws))
         for step, (epoch, batch) in enumerate(batches):
             _check_batch(len(batch), recipe.bn_group_size)
             rng = np.random.default_rng([seed, AUGMENT, number, step])
             augmented = torch.from_numpy(augment(pixels.read(rows[batch]), recipe.augmentations, rng))
-            yield _Input(augmented, torch.from_numpy(labels[batch]), torch.from_numpy(batch), epoch, total)
+            yield Batch(augmented, torch.from_numpy(labels[batch]), torch.from_numpy(batch), epoch, total)
 
     return prefetch(made())
 
@@ -298,11 +176,3 @@ def _check_clusters(clusters: Clusters, number: int, recipe: Recipe) -> None:
         )
     where = f"Round {number}: {describe(recipe.clusterer, 1)}"
     raise ClusteringError(f"{where} found {found} ({len(clusters.labels):,} images). {advice}")
-
-
-@contextmanager
-def _seeded(seed: int, stream: int, number: int) -> Iterator[None]:
-    """PyTorch's own generator starts here and is put back afterwards: nobody else's random numbers are touched."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(np.random.SeedSequence([seed, stream, number]).generate_state(1, np.uint64)[0] >> 1))
-        yield
