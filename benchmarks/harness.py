@@ -54,22 +54,20 @@ def compare(
     check(ours(), peer())
     ours_runs, peer_runs = [], []
     for _ in range(repeats):
-        ours_runs.append(_measure(ours))
-        peer_runs.append(_measure(peer))
+        ours_runs.append(measure(ours)[1:])
+        peer_runs.append(measure(peer)[1:])
     seconds = [statistics.median(run[0] for run in runs) for runs in (ours_runs, peer_runs)]
     memory = [max(run[1] for run in runs) for runs in (ours_runs, peer_runs)]
     return Row(what, size, peer_name, *seconds, *memory)
 
 
-def _measure(call: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds and peak memory of a call; memory is NaN where there is no /proc (it is Linux's)."""
+def measure(call: Callable[[], Any]) -> tuple[Any, float, float]:
+    """What a call gives, its seconds and its peak memory; memory is NaN where there is no /proc (it is Linux's)."""
     before = _reset_peak()
     start = time.perf_counter()
     result = call()
     seconds = time.perf_counter() - start
-    peak = _status("VmHWM")
-    del result
-    return seconds, peak - before
+    return result, seconds, _status("VmHWM") - before
 
 
 def _reset_peak() -> float:
