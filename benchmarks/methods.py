@@ -94,6 +94,12 @@ def _sized(recipe: Recipe, dataset: Dataset, passes: int) -> Recipe:
     return common
 
 
+HEADER = (
+    "| recipe | seeds | mAP untrained | mAP trained | gain | rank-1 | clusters | identities ARI | CPU minutes |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
 def measure(name: str, dataset: Dataset, source: Path, folder: Path, seed: int, passes: int) -> None:
     """Trains, unless that has been done, and writes down the processor time it took: a clock that other work does not slow."""
     if (folder / "cost.json").is_file():
@@ -131,21 +137,23 @@ def row(name: str, runs: list[Run]) -> str:
 
 
 def print_tables(out: Path) -> None:
-    """A table for each data set, of the finished runs in `out`."""
+    """For each data set, of the finished runs in `out`, a table of the recipes and one of variants."""
     groups: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for folder in sorted(out.glob("*/*/run.json")):
         run = Run.open(folder.parent)
         if (run.folder / "cost.json").is_file():
             groups[run.about["dataset"]][run.about["name"]].append(run)
+    order = (*UNSUPERVISED, *SUPERVISED)
     for dataset, methods in groups.items():
-        print(f"\n### {dataset}\n")
-        print(
-            "| recipe | seeds | mAP untrained | mAP trained | gain | rank-1 | clusters | identities ARI | CPU minutes |"
-        )
-        print("|---|---|---|---|---|---|---|---|---|")
-        order = (*UNSUPERVISED, *SUPERVISED)
-        for name in sorted(methods, key=lambda each: (order.index(each.split()[0]), each)):
-            print(row(name, sorted(methods[name], key=lambda run: run.about["seed"])))
+        names = sorted(methods, key=lambda each: (order.index(each.split()[0]), each))
+        for title, chosen in (
+            (dataset, [name for name in names if " " not in name]),
+            (f"{dataset}, variants", [name for name in names if " " in name]),
+        ):
+            if chosen:
+                print(f"\n### {title}\n\n{HEADER}")
+            for name in chosen:
+                print(row(name, sorted(methods[name], key=lambda run: run.about["seed"])))
 
 
 def main() -> None:

@@ -168,7 +168,9 @@ class Encoder(nn.Module):
         pixels = normalise(images, self.mean, self.std) if images.dtype == torch.uint8 else images
         pooled = self._pooled(pixels)
         embedding = self.neck(pooled)
-        unit = F.dropout(F.normalize(embedding.float(), dim=1), self.spec.dropout, self.training)
+        unit = F.normalize(embedding.float(), dim=1)
+        if self.spec.dropout:
+            unit = F.dropout(unit, self.spec.dropout, self.training)
         return Features(pooled, embedding, unit)
 
     def tested(self, features: Features) -> Float[Tensor, "b d"]:
