@@ -50,7 +50,9 @@ def test_unit_rows_are_a_copy_and_zeros_stay_zeros():
 def test_codes_are_whole_numbers_of_the_right_length():
     assert check_codes(None, 2, "camera").tolist() == [-1, -1]
     assert check_codes([1.0, 2.0], 2, "camera").dtype == np.int64
-    for wrong in ([1.5, 2.0], [np.nan, 1.0], ["a", "b"]):
+    assert check_codes(np.array([3, -1], dtype=object), 2, "camera").tolist() == [3, -1]
+    objects = ([1, "2"], [1, None], [1, 1.5], [1, {}], [2**70, 1])
+    for wrong in ([1.5, 2.0], [np.nan, 1.0], ["a", "b"], *(np.array(each, dtype=object) for each in objects)):
         with pytest.raises(InputError, match="whole numbers"):
             check_codes(wrong, 2, "camera")
     with pytest.raises(InputError, match=r"shape \(2,\)"):

@@ -54,10 +54,21 @@ def check_codes(values: ArrayLike | None, count: int, name: str) -> Int64[np.nda
     given = np.asarray(values)
     if given.shape != (count,):
         raise InputError(f"{name} must have shape ({count},), one number per row; got shape {given.shape}.")
-    codes = given.astype(np.int64) if given.dtype.kind in "biuf" and np.isfinite(given).all() else None
-    if codes is None or not np.array_equal(codes, given):
+    codes = _whole_numbers(given)
+    if codes is None:
         raise InputError(f"{name} must be whole numbers with -1 for unknown; got {given.dtype} values.")
     return codes
+
+
+def _whole_numbers(given: Shaped[np.ndarray, " n"]) -> Int64[np.ndarray, " n"] | None:
+    """The same numbers as integers, also those of a column of Python objects; None if some are not whole."""
+    if given.dtype.kind not in "biufO" or (given.dtype.kind == "f" and not np.isfinite(given).all()):
+        return None
+    try:
+        codes = given.astype(np.int64)
+    except (TypeError, ValueError, OverflowError):  # objects that are no numbers
+        return None
+    return codes if np.array_equal(codes, given) else None
 
 
 @dataclass(frozen=True, eq=False)

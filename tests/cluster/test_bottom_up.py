@@ -280,21 +280,18 @@ def test_is_cloned_and_printed_like_any_estimator() -> None:
 
 # merge_percent=0.9: one of the checks wants three blobs found in one fit, which 5 % of merges are not for.
 CHECKS = list(estimator_checks_generator(BottomUp(merge_percent=0.9)))
-EXCEPTIONS = {
-    "check_parameters_default_constructible": "wants defaults that are numbers or text; our criterion is a frozen value",
-    "check_dtype_object": "wants labels of objects refused as 'Unknown label type'; our sentence says more",
-}
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[check.func.__name__ for _, check in CHECKS])
 def test_keeps_the_rules_of_scikit_learn(estimator: BottomUp, check: Callable) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        if check.func.__name__ in EXCEPTIONS:
-            with pytest.raises(AssertionError):
-                check(estimator)
-        else:
-            check(estimator)
+        check(estimator)
+
+
+def test_without_a_criterion_it_is_buc() -> None:
+    rows = people(80)[0]
+    np.testing.assert_array_equal(BottomUp().fit_predict(rows), BottomUp(MinimumDistance(0.003)).fit_predict(rows))
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,6 @@ def test_refuses_rows_that_are_not_finite() -> None:
 
 OUR_WAY = {
     "check_clustering": "it fits without y, which this clusterer exists to be given",
-    "check_dtype_object": "it wants scikit-learn's words for y of dtype object; ours are those of every array of codes",
 }
 CHECKS = [
     pytest.param(

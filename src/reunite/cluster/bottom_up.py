@@ -14,9 +14,6 @@ from reunite.cluster.merging import MergeRule, check_merge_percent, clusters_to_
 from reunite.errors import InputError
 from reunite.types import check_embeddings, unit_rows
 
-BUC = MinimumDistance()
-"""The default criterion: a frozen value, so one is enough."""
-
 
 class BottomUp(ClusterMixin, BaseEstimator):
     """Merge a share of the clusters a round, the closest first: BUC (Lin et al. 2019) and DBC (BMVC 2019).
@@ -35,7 +32,8 @@ class BottomUp(ClusterMixin, BaseEstimator):
     construction. Report which rule and which order made a result.
 
     Args:
-        criterion: which clusters are closest: `MinimumDistance` (BUC), `Dispersion` (DBC), or yours, a `Criterion`.
+        criterion: which clusters are closest: `MinimumDistance` (BUC, and None), `Dispersion` (DBC), or yours, a
+            `Criterion`.
         merge_percent: share of the rows merged in one fit, in (0, 1].
         merge_rule: "union" (BUC's program), "skip_absorbed" (DBC's), or None for the rule of the program that the
             criterion comes from.
@@ -46,7 +44,7 @@ class BottomUp(ClusterMixin, BaseEstimator):
     """
 
     def __init__(
-        self, criterion: Criterion = BUC, merge_percent: float = 0.05, merge_rule: MergeRule | None = None
+        self, criterion: Criterion | None = None, merge_percent: float = 0.05, merge_rule: MergeRule | None = None
     ) -> None:
         self.criterion = criterion
         self.merge_percent = merge_percent
@@ -64,7 +62,8 @@ class BottomUp(ClusterMixin, BaseEstimator):
             ValueError: `X` is no such array; scikit-learn's message says why.
         """
         check_merge_percent(self.merge_percent)
-        rule = self.criterion.published_rule if self.merge_rule is None else self.merge_rule
+        criterion = MinimumDistance() if self.criterion is None else self.criterion
+        rule = criterion.published_rule if self.merge_rule is None else self.merge_rule
         if rule not in get_args(MergeRule):
             raise InputError(f"merge_rule must be None or one of {', '.join(get_args(MergeRule))}; got {rule!r}.")
         X = check_embeddings(validate_data(self, X, dtype=np.float32, ensure_all_finite=False))
@@ -72,7 +71,7 @@ class BottomUp(ClusterMixin, BaseEstimator):
         rows = unit_rows(X.astype(np.float64))
         merges = min(int(len(X) * self.merge_percent), clusters.count - 1)
         merged, _ = merge_closest(
-            lambda want: self.criterion.closest_pairs(rows, clusters, want), clusters.count, merges, rule
+            lambda want: criterion.closest_pairs(rows, clusters, want), clusters.count, merges, rule
         )
         self.labels_ = merged[clusters.labels]
         return self
