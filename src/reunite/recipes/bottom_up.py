@@ -18,7 +18,10 @@ def buc() -> Recipe:
 
     Published (ResNet-50, ImageNet weights, corrected code; rank-1 / mAP, trapezoid AP, best round): Market-1501 61.9 / 29.6,
     DukeMTMC-reID 40.4 / 22.1. The numbers first published (66.2 / 38.3 on Market-1501) came from a table that leaked labels.
-    Not measured by us at full size yet.
+
+    Measured by us, small: mAP 83.0 on rendered walkers and 60.0 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.7 and 1.2 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     return Recipe(
         encoder=EncoderSpec(
@@ -51,10 +54,14 @@ def dbc() -> Recipe:
 
     Published (ResNet-50, ImageNet weights; rank-1 / mAP, trapezoid AP): Market-1501 69.2 / 41.3, DukeMTMC-reID 51.5 / 30.0.
     The released code leaks labels through a stale table, and ranks pairs without the penalty; numbers without the leak are
-    not published, and none are measured by us at full size yet.
+    not published.
 
     Merges chain (merge_rule "union"), because the rule of the authors' code, "skip_absorbed", depends on the order in which
     images are stored; ``clusterer.merge_rule=skip_absorbed`` is theirs.
+
+    Measured by us, small: mAP 84.5 on rendered walkers and 63.9 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.6 and 1.2 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     return replace(
         buc(),

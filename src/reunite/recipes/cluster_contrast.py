@@ -15,10 +15,14 @@ def cluster_contrast() -> Recipe:
     """Cluster Contrast as published, DBSCAN variant. docs/methods/cluster_contrast.md
 
     Published (ResNet-50, ImageNet weights, 4 GPUs; mAP / rank-1, step AP): Market-1501 82.1 / 92.3, MSMT17 27.6 / 56.0,
-    VeRi-776 40.3 / 84.6 (there with image_size (224, 224) and 400 iterations). Not measured by us at full size yet.
+    VeRi-776 40.3 / 84.6 (there with image_size (224, 224) and 400 iterations).
 
     Batch norm works on groups of 64 images because the authors' four GPUs did; with 256 on one GPU users of their code got
     63 mAP on Market-1501. The sampler looks at camera numbers where there are any; ``batches.use_camera=False`` does not.
+
+    Measured by us, small: mAP 88.7 on rendered walkers and 61.1 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.7 and 1.1 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     return Recipe(
         encoder=EncoderSpec("resnet50", image_size=(256, 128)),
@@ -36,6 +40,10 @@ def cluster_contrast_infomap() -> Recipe:
     """Cluster Contrast as published, Infomap variant: the authors' best numbers. docs/methods/cluster_contrast.md
 
     Published (as above): Market-1501 83.0 / 92.9, MSMT17 31.2 / 61.5, VeRi-776 40.8 / 86.2. Needs ``reunite[infomap]``.
+
+    Measured by us, small: mAP 89.2 on rendered walkers and 61.7 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.7 and 1.1 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     return replace(cluster_contrast(), clusterer=InfomapClustering(k=15, min_similarity=0.5, min_cluster_size=5))
 

@@ -18,7 +18,11 @@ def hct() -> Recipe:
 
     Published (a ResNet; mAP / rank-1): Market-1501 56.4 / 80.0, DukeMTMC-reID 50.7 / 69.6. There is no official code: margin,
     P, K, merge percentage, steps, epochs and last stride are those of the only public re-implementation; the rest of the
-    network, augmentation and learning rates are BUC's, which HCT starts from. Not measured by us at full size yet.
+    network, augmentation and learning rates are BUC's, which HCT starts from.
+
+    Measured by us, small: mAP 78.4 on rendered walkers and 65.1 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.7 and 1.1 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     return Recipe(
         encoder=replace(buc().encoder, last_stride=1),

@@ -15,7 +15,11 @@ def identity() -> Recipe:
     """Label-smoothed classification of identities after a batch norm neck. docs/methods/baselines.md
 
     ResNet-50 from ImageNet weights, 120 epochs of 200 batches of 16 identities x 4 images, Adam with warm-up. A round is ten
-    epochs: images are embedded once a round. Not measured by us at full size yet.
+    epochs: images are embedded once a round.
+
+    Measured by us, small: mAP 95.1 on rendered walkers and 69.8 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.7 and 1.1 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     return Recipe(
         encoder=EncoderSpec("resnet50", pooling="avg", neck="bn", image_size=(256, 128)),
@@ -33,6 +37,10 @@ def triplet() -> Recipe:
     """Batch-hard triplet loss before the neck and the identity loss after it. docs/methods/baselines.md
 
     The baseline that Cluster Loss is measured against. ``loss.weights=0,1`` leaves the triplet loss alone.
+
+    Measured by us, small: mAP 93.1 on rendered walkers and 70.8 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.7 and 1.1 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     losses = (IdentityLoss(label_smoothing=0.1), BatchHardTripletLoss(margin=0.3))
     return replace(identity(), loss=WeightedSum(losses, (1.0, 1.0), ("embedding", "pooled")))
@@ -42,7 +50,11 @@ def cluster_loss() -> Recipe:
     """Cluster Loss (Alex et al. 2018) before the neck and the identity loss after it. docs/methods/cluster_loss.md
 
     The setting of the strong baseline's "cluster" mode; the paper's own recipe and numbers are not available to us.
-    ``loss.weights=0,1`` leaves the Cluster Loss alone. Not measured by us at full size yet.
+    ``loss.weights=0,1`` leaves the Cluster Loss alone.
+
+    Measured by us, small: mAP 92.5 on rendered walkers and 69.1 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.6 and 1.0 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     losses = (IdentityLoss(label_smoothing=0.1), ClusterLoss(margin=0.3))
     return replace(identity(), loss=WeightedSum(losses, (1.0, 1.0), ("embedding", "pooled")))

@@ -15,7 +15,11 @@ def support_neighbor() -> Recipe:
     800 epochs that visit each identity once, 25 identities x 4 images a batch; a round is ten epochs. No neck, flips only.
 
     Published (ResNet-50, ImageNet weights; mAP / rank-1, trapezoid AP, single query): Market-1501 73.43 / 88.27. The released
-    code optimises another squeeze term than its paper (``loss.squeeze=nearest``). Not measured by us at full size yet.
+    code optimises another squeeze term than its paper (``loss.squeeze=nearest``).
+
+    Measured by us, small: mAP 90.8 on rendered walkers and 71.3 on omniglot, where the untrained network has 22.3 and 20.2,
+    means of three seeds | conv4 from random weights, 0.7 and 1.0 CPU minutes | python -m benchmarks.methods. Not at full
+    size yet.
     """
     return Recipe(
         encoder=EncoderSpec(
