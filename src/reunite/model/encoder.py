@@ -67,7 +67,8 @@ class Encoder(nn.Module):
     neck without bias (Luo et al. 2019), L2 norm; the same vector serves training, clustering and search.
 
     Args:
-        backbone: a timm name (`hf-hub:` too), a torchvision name with a `features` part, or `conv4`, our small network.
+        backbone: a timm name (`hf-hub:` too), `resnet50_ibn_a` or `resnet101_ibn_a`, a torchvision name with a `features`
+            part, or `conv4`, our small network.
         pretrained: start from the hub's weights. Needs internet; without it, one clear error.
         weights: a local .safetensors or state-dict file for the backbone, used instead of the hub's.
         pooling: "gem" or "avg". Transformers keep their class token, or the mean of their tokens where they have none.
