@@ -14,7 +14,15 @@ from accelerate import Accelerator
 from torch import nn
 
 from reunite import Recipe, render_walkers, train
-from reunite.cluster import AverageLinkage, BottomUp, Dispersion, JaccardDBSCAN, KnownIdentities, MinimumDistance
+from reunite.cluster import (
+    AverageLinkage,
+    BottomUp,
+    Dispersion,
+    InfomapClustering,
+    JaccardDBSCAN,
+    KnownIdentities,
+    MinimumDistance,
+)
 from reunite.cluster.centroids import centroids
 from reunite.errors import ClusteringError, ImageError, InputError, TrainingError
 from reunite.images.transforms import Flip, PadCrop
@@ -221,7 +229,7 @@ def test_known_identities_are_the_only_way_to_labels(walkers, cpu):
     for each in (first, second):
         assert np.array_equal(each.labels[:, None] == each.labels[None, :], together)
     unknown = dataclasses.replace(walkers.train, identity=np.full(len(walkers.train), -1))
-    with pytest.raises(ClusteringError, match="noise"):
+    with pytest.raises(InputError, match="none of the images has one"):
         run(supervised, unknown, cpu)
     (blind,) = run(tiny(rounds=1), unknown, cpu)
     (seeing,) = run(tiny(rounds=1), walkers.train, cpu)
@@ -444,3 +452,14 @@ def test_the_order_of_the_images_does_not_matter_or_labels_leak(rule):
     same_rows = np.allclose(plain[1], shuffled[1], atol=1e-6)
     assert same_clusters == (rule != "dbc as published")
     assert same_rows == (rule in ("buc", "dbc"))
+
+
+@pytest.mark.parametrize(
+    "clusterer",
+    [JaccardDBSCAN(eps=2.0), BottomUp(merge_percent=5), AverageLinkage(steps=0), InfomapClustering(k=0)],
+    ids=lambda part: type(part).__name__,
+)
+def test_options_out_of_range_are_found_before_an_image_is_read(cpu, clusterer):
+    nowhere = Images.of(["missing-1.jpg", "missing-2.jpg"])
+    with pytest.raises(InputError, match=r"got (2\.0|5|0)\."):
+        run(tiny(clusterer=clusterer), nowhere, cpu)

@@ -61,11 +61,9 @@ class BottomUp(ClusterMixin, BaseEstimator):
             InputError: an option out of range, rows that are not finite, or labels that are not whole numbers.
             ValueError: `X` is no such array; scikit-learn's message says why.
         """
-        check_merge_percent(self.merge_percent)
+        self.check_options()
         criterion = MinimumDistance() if self.criterion is None else self.criterion
-        rule = criterion.published_rule if self.merge_rule is None else self.merge_rule
-        if rule not in get_args(MergeRule):
-            raise InputError(f"merge_rule must be None or one of {', '.join(get_args(MergeRule))}; got {rule!r}.")
+        rule = self.merge_rule or criterion.published_rule
         X = check_embeddings(validate_data(self, X, dtype=np.float32, ensure_all_finite=False))
         clusters = clusters_to_merge(y, len(X))
         rows = unit_rows(X.astype(np.float64))
@@ -79,3 +77,11 @@ class BottomUp(ClusterMixin, BaseEstimator):
     def fit_predict(self, X: Any, y: Any = None) -> Int64[np.ndarray, " n"]:
         """`fit`, and the labels."""
         return self.fit(X, y).labels_
+
+    def check_options(self) -> None:
+        """Raise `InputError` for an option out of range; `train` asks before it decodes an image."""
+        check_merge_percent(self.merge_percent)
+        if self.merge_rule is not None and self.merge_rule not in get_args(MergeRule):
+            raise InputError(
+                f"merge_rule must be None or one of {', '.join(get_args(MergeRule))}; got {self.merge_rule!r}."
+            )

@@ -89,11 +89,7 @@ class JaccardDBSCAN(ClusterMixin, BaseEstimator):
             InputError: an option out of range, or rows that are not finite.
             ValueError: `X` is no such array; scikit-learn's message says why.
         """
-        check_neighborhood(self.k1, self.k2)
-        if not 0 < self.eps <= 1:
-            raise InputError(f"eps is a Jaccard distance and must be in (0, 1]; got {self.eps}.")
-        if self.min_samples < 1:
-            raise InputError(f"min_samples counts the point itself and must be at least 1; got {self.min_samples}.")
+        self.check_options()
         X = check_embeddings(validate_data(self, X, dtype=np.float32, ensure_all_finite=False))
         radius = self.eps + TIE_TOLERANCE
         if radius < 1:
@@ -108,3 +104,11 @@ class JaccardDBSCAN(ClusterMixin, BaseEstimator):
     def fit_predict(self, X: Any, y: Any = None) -> Int64[np.ndarray, " n"]:
         """`fit`, and the labels."""
         return self.fit(X).labels_
+
+    def check_options(self) -> None:
+        """Raise `InputError` for an option out of range; `train` asks before it decodes an image."""
+        check_neighborhood(self.k1, self.k2)
+        if not 0 < self.eps <= 1:
+            raise InputError(f"eps is a Jaccard distance and must be in (0, 1]; got {self.eps}.")
+        if self.min_samples < 1:
+            raise InputError(f"min_samples counts the point itself and must be at least 1; got {self.min_samples}.")

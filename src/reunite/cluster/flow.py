@@ -75,13 +75,12 @@ class InfomapClustering(ClusterMixin, BaseEstimator):
             InputError: an option out of range, rows that are not finite, or Infomap is not installed.
             ValueError: `X` is no such array; scikit-learn's message says why.
         """
-        self._check_options()
-        infomap = _infomap()
+        self.check_options()
         X = check_embeddings(validate_data(self, X, dtype=np.float32, ensure_all_finite=False))
         modules = np.full(len(X), NOISE)
         links = similarity_links(X, self.k, self.min_similarity)
         if len(links):  # rows without links are noise, and Infomap refuses a graph of nothing else
-            network = infomap.Network().add_links(links)  # silent, writes no files
+            network = _infomap().Network().add_links(links)  # silent, writes no files
             found = network.run(two_level=True, directed=True, num_trials=1, seed=int(self.seed) + 1).modules()
             modules[np.fromiter(found.keys(), np.int64)] = np.fromiter(found.values(), np.int64)
         small = np.bincount(modules + 1)[modules + 1] < self.min_cluster_size
@@ -92,7 +91,8 @@ class InfomapClustering(ClusterMixin, BaseEstimator):
         """`fit`, and the labels."""
         return self.fit(X).labels_
 
-    def _check_options(self) -> None:
+    def check_options(self) -> None:
+        """Raise `InputError` for an option out of range, or without Infomap; `train` asks before it decodes an image."""
         if self.k < 2:
             raise InputError(f"k counts the row itself and must be at least 2; got {self.k}.")
         if not 0 < self.min_similarity <= 1:
@@ -101,6 +101,7 @@ class InfomapClustering(ClusterMixin, BaseEstimator):
             raise InputError(f"min_cluster_size counts rows and must be at least 1; got {self.min_cluster_size}.")
         if not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed <= LARGEST_SEED:
             raise InputError(f"seed must be a whole number within 0 and {LARGEST_SEED}; got {self.seed}.")
+        _infomap()
 
 
 def _infomap() -> ModuleType:

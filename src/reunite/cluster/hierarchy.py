@@ -152,7 +152,7 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
                 clusters than merges, or a matrix that does not fit into memory.
             ValueError: `X` is no such array; scikit-learn's message says why.
         """
-        self._check_options()
+        self.check_options()
         X = check_embeddings(validate_data(self, X, dtype=np.float32, ensure_all_finite=False))
         clusters = clusters_to_merge(None if self.reinit_labels else y, len(X))
         each = int(len(X) * self.merge_percent)
@@ -179,7 +179,8 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
             return merge_by_centroids(rows, self.steps * each)
         return merge_exactly(rows, clusters, self.linkage, self.metric, self.steps * each)
 
-    def _check_options(self) -> None:
+    def check_options(self) -> None:
+        """Raise `InputError` for options out of range or that do not go together; `train` asks before it decodes an image."""
         check_merge_percent(self.merge_percent)
         check_metric(self.metric)
         if self.steps < 1:

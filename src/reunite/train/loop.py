@@ -59,10 +59,12 @@ def train(
         A `Round` after each round.
 
     Raises:
+        InputError: an option of the clusterer is out of range, or identities are needed and none is known.
         ImageError: images cannot be read.
         ClusteringError: fewer than two clusters were found, so there is nothing to tell apart.
         TrainingError: the loss of a round is not finite.
     """
+    _check_start(recipe, images)
     tell: Progress = progress or (lambda stage, done, total: None)
     accelerator = accelerator or Accelerator()
     session = Session.of(recipe, untrained(recipe, seed), seed, accelerator, resume)
@@ -119,6 +121,17 @@ def untrained(recipe: Recipe, seed: int = 0) -> Encoder:
     """The encoder `train` starts from with this seed."""
     with seeded(seed, INIT, 0):
         return recipe.encoder.build()
+
+
+def _check_start(recipe: Recipe, images: Images) -> None:
+    """What would otherwise be found out when all images are decoded and embedded."""
+    if hasattr(recipe.clusterer, "check_options"):
+        recipe.clusterer.check_options()
+    if isinstance(recipe.clusterer, KnownIdentities) and not (images.identity >= 0).any():
+        raise InputError(
+            "This recipe trains on identities, and none of the images has one. Name them by folders or in a table's "
+            "identity column, or take a recipe without labels, such as cluster_contrast."
+        )
 
 
 def _first_labels(recipe: Recipe, images: Images) -> Int64[np.ndarray, " n"]:
