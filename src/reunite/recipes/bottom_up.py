@@ -57,7 +57,7 @@ def dbc() -> Recipe:
     not published.
 
     Merges chain (merge_rule "union"), because the rule of the authors' code, "skip_absorbed", depends on the order in which
-    images are stored; ``clusterer.merge_rule=skip_absorbed`` is theirs, and safer where the network is weak (docs/results.md).
+    images are stored; ``clusterer.merge_rule=skip_absorbed`` is theirs; try it where the network is weak (docs/results.md).
 
     Measured by us, small: mAP 84.5 on rendered walkers and 63.9 on omniglot, where the untrained network has 22.3 and 20.2,
     means of three seeds | conv4 from random weights, 0.6 and 1.2 CPU minutes | python -m benchmarks.methods. Not at full
