@@ -113,6 +113,7 @@ def tiny(name: str):
         "rounds": "2",
         "epochs": "1",
         "bn_group_size": "None",
+        "encoder.frozen": "()",
     }
     if recipe.encoder.embedding_size is not None:
         settings["encoder.embedding_size"] = "32"
@@ -122,7 +123,7 @@ def tiny(name: str):
         settings |= {"batches.identities": "4", "batches.images": "4"}
         if recipe.batches.iterations is not None:
             settings["batches.iterations"] = "4"
-    if name in ("cluster_contrast", "cluster_contrast_small"):
+    if name in ("cluster_contrast", "cluster_contrast_small", "cluster_contrast_video"):
         settings |= {"clusterer.k1": "8", "clusterer.k2": "3", "clusterer.eps": "0.7", "clusterer.min_samples": "3"}
     if name == "cluster_contrast_infomap":
         settings |= {"clusterer.k": "5", "clusterer.min_similarity": "0.9", "clusterer.min_cluster_size": "2"}

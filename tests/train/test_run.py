@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from reunite.errors import RunError
+from reunite.images.tracklets import each_alone
 from reunite.model import Encoder, EncoderSpec
 from reunite.recipes import cluster_contrast_small
 from reunite.train import Round
 from reunite.train.checkpoint import Checkpoint
-from reunite.train.run import Run, training_images
+from reunite.train.run import Run, training_units
 from reunite.types import Images
 
 SPEC = EncoderSpec("conv4", pretrained=False, image_size=(32, 16), last_stride=2)
@@ -30,7 +31,9 @@ def made(number: int, paths=("a.jpg", "b é.jpg", "c\nd.jpg")) -> Round:
     labels = np.array([0, 0, -1])
     seconds = {"embed": 1.0, "cluster": 2.0, "train": 3.0}
     rows = np.eye(3, 4, dtype=np.float32)
-    return Round(number, encoder, Images.of(paths), (), rows, labels, 0.5, 1e-3, seconds, nn.Identity(), optimizer)
+    return Round(
+        number, encoder, each_alone(Images.of(paths)), (), rows, labels, 0.5, 1e-3, seconds, nn.Identity(), optimizer
+    )
 
 
 def test_a_saved_run_opens_with_everything(tmp_path):
@@ -131,13 +134,13 @@ def test_a_damaged_checkpoint_and_one_that_does_not_fit_are_a_sentence(tmp_path)
         other.encoder()
 
 
-def test_training_images_come_back_in_their_order(tmp_path):
+def test_training_units_come_back_in_their_order(tmp_path):
     run = Run.create(tmp_path / "run", RECIPE, seed=0, data="abc", facts=FACTS)
     run.save(made(0), {})
     images = Images.of(["x.jpg", "c\nd.jpg", "b é.jpg", "a.jpg"], identity=[9, 3, 2, 1])
-    assert training_images(run, images).identity.tolist() == [1, 2, 3]
+    assert training_units(run, images).heads.identity.tolist() == [1, 2, 3]
     with pytest.raises(RunError, match="another data set"):
-        training_images(run, Images.of(["a.jpg"]))
+        training_units(run, Images.of(["a.jpg"]))
 
 
 def test_the_encoder_of_a_run_needs_no_first_weights(tmp_path):

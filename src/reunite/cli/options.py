@@ -14,6 +14,7 @@ from accelerate import Accelerator
 
 from reunite import recipes
 from reunite.errors import InputError
+from reunite.images.tracklets import Frames
 from reunite.train import Recipe
 from reunite.train.describe import set_field
 from reunite.train.run import Run
@@ -27,6 +28,12 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the be
 OnError = Annotated[
     str, typer.Option(help="Images that cannot be read: raise (stop and name them) or skip.", metavar="raise|skip")
 ]
+AsTracklets = Annotated[
+    bool | None,
+    typer.Option(
+        "--tracklets/--images", help="Whether tracklets or single images are embedded; as in training when left out."
+    ),
+]
 Memory = Annotated[float, typer.Option(help="GiB that decoded images may take.", min=0)]
 
 
@@ -35,6 +42,12 @@ def on_error_of(text: str) -> Literal["raise", "skip"]:
     if text not in ("raise", "skip"):
         raise InputError(f"--on-error must be raise or skip; got {text!r}.")
     return cast(Literal["raise", "skip"], text)
+
+
+def frames_of(run: Run, as_tracklets: bool | None) -> Frames | None:
+    """How tracklets are embedded, or None for single images: as the run was trained, or as asked."""
+    wanted = run.tracklets is not None if as_tracklets is None else as_tracklets
+    return (run.tracklets or Frames()) if wanted else None
 
 
 def accelerator_of(device: str | None) -> Accelerator:

@@ -17,9 +17,10 @@ from reunite.evaluate.protocol import retrieval_test, score_test
 from reunite.evaluate.report import RunStory
 from reunite.evaluate.report import report as page_of
 from reunite.files import replacing
+from reunite.images.tracklets import Frames, Tracklets
 from reunite.model import embed
-from reunite.train.run import Run, training_images
-from reunite.types import Dataset, Images, Scores
+from reunite.train.run import Run, training_units
+from reunite.types import Dataset, Scores
 
 
 def report(
@@ -47,22 +48,23 @@ def write_report(
     encoder = run.encoder().to(accelerator_of(device).device)
     skip = on_error_of(on_error)
 
-    def embedded(part: Images, name: str) -> tuple[Images, np.ndarray]:
+    def embedded(part: Tracklets, name: str) -> tuple[Tracklets, np.ndarray]:
         with counting(f"embedding {name}") as progress:
-            rows = embed(encoder, part, progress=progress, on_error=skip)
+            rows = embed(encoder, part, progress=progress, frames=run.tracklets or Frames(), on_error=skip)
         readable = np.isfinite(rows).all(axis=1)
-        return part.take(readable), rows[readable]
+        return part.take(np.flatnonzero(readable)), rows[readable]
 
-    train = training_images(run, dataset.train)
+    train = training_units(run, dataset.train)
     story = RunStory(
         title=f"{run.about['name']} on {run.about['dataset']}",
         recipe=run.about["recipe"],
         facts=_facts(run, dataset),
         rounds=history,
-        train=train,
+        train=train.heads,
         labels=run.labels(history[-1]["round"]),
         train_embeddings=_embed_training(embedded, train),
         **_test_part(run, dataset, embedded),
+        unit="image" if run.tracklets is None else "tracklet",
     )
     target = out or run.folder / "report.html"
     with replacing(target) as temporary:
@@ -70,9 +72,9 @@ def write_report(
     return target, story.after
 
 
-def _embed_training(embedded: Any, train: Images) -> np.ndarray | None:
-    """Embeddings of the training images; None if one has become unreadable, since labels belong to all of them."""
-    kept, rows = embedded(train, "training images")
+def _embed_training(embedded: Any, train: Tracklets) -> np.ndarray | None:
+    """Embeddings of what was trained on; None if any of it has become unreadable, since labels belong to all of it."""
+    kept, rows = embedded(train, "what was trained on")
     return rows if len(kept) == len(train) else None
 
 
@@ -81,8 +83,9 @@ def _test_part(run: Run, dataset: Dataset, embedded: Any) -> dict[str, Any]:
     nothing = {"query_embeddings": None, "gallery_embeddings": None, "before": None, "after": None}
     if not (run.folder / "before.json").is_file():  # `train` found nothing to test with
         return {"query": dataset.query, "gallery": dataset.gallery, **nothing}
-    kept, rows = embedded(retrieval_test(dataset).images, "test images")
-    test = retrieval_test(dataset, frozenset(kept.paths.tolist()))
+    tracklets = run.tracklets is not None
+    kept, rows = embedded(retrieval_test(dataset, tracklets=tracklets).units, "the test")
+    test = retrieval_test(dataset, frozenset(kept.images.paths[kept.rows].tolist()), tracklets=tracklets)
     return {
         "query": test.images.take(test.query),
         "gallery": test.images.take(test.gallery),

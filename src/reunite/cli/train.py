@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 import typer
 from accelerate import Accelerator
@@ -23,6 +22,7 @@ from reunite.evaluate import clustering_scores
 from reunite.evaluate.protocol import RetrievalTest, retrieval_test, score_test
 from reunite.images.fingerprint import fingerprint
 from reunite.images.loading import Pixels, open_images
+from reunite.images.tracklets import Frames
 from reunite.model import Encoder
 from reunite.model.embed import embed_pixels
 from reunite.train import Recipe, Round
@@ -84,10 +84,10 @@ def run_training(
     run = Run.create(out, recipe, seed=seed, data=fingerprint(dataset.train), facts=facts)
     resume = run.checkpoint()
     done = 0 if resume is None else resume.number + 1
-    console.print(
-        f"{dataset.name}: {len(dataset.train):,} training images, {len(dataset.query):,} queries. {dataset.note}",
-        soft_wrap=True,
-    )
+    counted = f"{len(dataset.train):,} training images, {len(dataset.query):,} queries"
+    if recipe.tracklets is not None:
+        counted = f"{len(recipe.units(dataset.train)):,} training tracklets of {len(dataset.train):,} images"
+    console.print(f"{dataset.name}: {counted}. {dataset.note}", soft_wrap=True)
     if done:
         console.print(f"{out} has {done} of {recipe.rounds} rounds; going on from there.")
     tester = _tester(dataset, recipe, on_error, memory)
@@ -121,20 +121,25 @@ class _Tester:
 
     test: RetrievalTest
     pixels: Pixels
+    frames: Frames
 
     def scores(self, encoder: Encoder) -> Scores:
-        return score_test(self.test, embed_pixels(encoder, self.pixels, np.arange(len(self.test.images))))
+        units = self.test.units.at_most(self.frames.test)
+        found = embed_pixels(encoder, self.pixels, units.rows, starts=units.starts, mean_of=self.frames.mean_of)
+        return score_test(self.test, found)
 
 
 def _tester(dataset: Dataset, recipe: Recipe, on_error: Literal["raise", "skip"], memory: int) -> _Tester | None:
     if not len(dataset.query) or not len(dataset.gallery):
         return None
-    test = retrieval_test(dataset)
-    pixels = open_images(test.images.paths, recipe.encoder.image_size, on_error=on_error, memory=memory)
+    tracklets = recipe.tracklets is not None
+    test = retrieval_test(dataset, tracklets=tracklets)
+    paths = test.units.images.paths
+    pixels = open_images(paths, recipe.encoder.image_size, on_error=on_error, memory=memory)
     if pixels.broken:
-        test = retrieval_test(dataset, frozenset(test.images.paths[pixels.readable].tolist()))
-        pixels = open_images(test.images.paths, recipe.encoder.image_size, memory=memory)
-    return _Tester(test, pixels)
+        test = retrieval_test(dataset, frozenset(paths[pixels.readable].tolist()), tracklets=tracklets)
+        pixels = open_images(test.units.images.paths, recipe.encoder.image_size, memory=memory)
+    return _Tester(test, pixels, recipe.frames_used)
 
 
 def _has_scores_before(run: Run, tester: _Tester, encoder: Encoder) -> bool:

@@ -9,30 +9,41 @@ from jaxtyping import Float32, Int64
 
 from reunite.errors import InputError
 from reunite.evaluate.retrieval import retrieval_scores
+from reunite.images.tracklets import Tracklets, each_alone, group_tracklets
 from reunite.types import UNKNOWN, Dataset, Images, Scores
 
 
 @dataclass(frozen=True, eq=False)
 class RetrievalTest:
-    """The images a data set is tested with, each once, and where query and gallery are among them.
+    """The images or tracklets a data set is tested with, each once, and where query and gallery are among them.
 
     Attributes:
-        images: every test image once.
-        query, gallery: rows of `images`.
-        exclude: for each query the place in the gallery of the very same image, -1 for none.
+        units: every test image or tracklet once.
+        query, gallery: their numbers in `units`.
+        exclude: for each query the place in the gallery of the very same image or tracklet, -1 for none.
     """
 
-    images: Images
+    units: Tracklets
     query: Int64[np.ndarray, " q"]
     gallery: Int64[np.ndarray, " g"]
     exclude: Int64[np.ndarray, " q"]
 
+    @property
+    def images(self) -> Images:
+        """One image for each: the image itself, or the middle frame of the tracklet."""
+        return self.units.heads
 
-def retrieval_test(dataset: Dataset, readable: frozenset[str] | None = None) -> RetrievalTest:
+
+def retrieval_test(
+    dataset: Dataset, readable: frozenset[str] | None = None, *, tracklets: bool = False
+) -> RetrievalTest:
     """The test a data set brings along; images outside `readable` (None: all are inside) are left out.
 
+    With `tracklets` the frames of a track are one query, or one gallery entry, and everything else is the same: the
+    protocol of MARS and DukeMTMC-VideoReID. Without, every frame stands for itself.
+
     Raises:
-        InputError: the data set has no query or no gallery.
+        InputError: the data set has no query or no gallery, or frames of one tracklet have different identities.
     """
     query, gallery = (
         part if readable is None else part.take(np.array([path in readable for path in part.paths], dtype=bool))
@@ -47,15 +58,27 @@ def retrieval_test(dataset: Dataset, readable: frozenset[str] | None = None) -> 
     both = Images(
         *(np.concatenate([getattr(query, name), getattr(gallery, name)]) for name in Images.__dataclass_fields__)
     )
-    place = dict(zip(gallery.paths.tolist(), range(len(gallery)), strict=True))
-    exclude = np.array([place.get(path, -1) for path in query.paths.tolist()], dtype=np.int64)
-    return RetrievalTest(
-        both.take(first), np.searchsorted(paths, query.paths), np.searchsorted(paths, gallery.paths), exclude
-    )
+    images = both.take(first)
+    asked, searched = (np.searchsorted(paths, part.paths) for part in (query, gallery))
+    side = np.zeros(len(images), np.int64)
+    side[asked] += 1
+    side[searched] += 2
+    units = group_tracklets(images, side) if tracklets else each_alone(images)
+    number = np.empty(len(images), np.int64)
+    number[units.rows] = units.owners
+    asked, searched = _each_once(number[asked]), _each_once(number[searched])
+    place = np.full(len(units), -1, np.int64)
+    place[searched] = np.arange(len(searched))
+    return RetrievalTest(units, asked, searched, place[asked])
+
+
+def _each_once(numbers: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " u"]:
+    """Every number once, in the order of first appearance."""
+    return numbers[np.sort(np.unique(numbers, return_index=True)[1])]
 
 
 def score_test(test: RetrievalTest, embeddings: Float32[np.ndarray, "n d"]) -> Scores:
-    """Retrieval scores of embeddings of `test.images`, row by row.
+    """Retrieval scores of embeddings of `test.units`, row by row.
 
     A query never meets itself, nor images of its identity from its own camera where cameras are known.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reunite.errors import InputError
 from reunite.evaluate.figures import ROUND_COLUMNS, map_rows, project, round_charts, scatter_map
+from reunite.evaluate.report_words import LIMITS, READING
 from reunite.evaluate.thumbnails import (
     ClusterExample,
     RankedList,
@@ -46,6 +47,7 @@ class RunStory:
         query, gallery: the images searched for and searched in; empty without identities.
         query_embeddings, gallery_embeddings: (q, d) and (g, d) float32, or None.
         before, after: retrieval scores of the untrained and of the trained model, or None.
+        unit: what a row of all these is, an "image" or a "tracklet", of which the middle frame is shown.
 
     Raises:
         InputError: labels, embeddings or scores do not have one row per image, or embeddings are not finite.
@@ -64,6 +66,7 @@ class RunStory:
     gallery_embeddings: NDArray[np.float32] | None
     before: Scores | None
     after: Scores | None
+    unit: str = "image"
 
     def __post_init__(self) -> None:
         precision = None if self.after is None else self.after.average_precision
@@ -141,7 +144,7 @@ def result(story: RunStory) -> str:
     if after is None:
         count, noise = _counts(story)
         share = f"{100 * noise / max(1, len(story.train)):.0f} % noise"
-        return f"Found {_number(count, 'cluster')} among {_number(len(story.train), 'image')}, {share}."
+        return f"Found {_number(count, 'cluster')} among {_number(len(story.train), story.unit)}, {share}."
     known = story.query.identity[story.query.identity >= 0]
     trained = story.train.identity[story.train.identity >= 0]
     apart = len(known) and len(trained) and not np.isin(known, trained).any()
@@ -184,7 +187,7 @@ def _scores(story: RunStory) -> str:
             cards.append(_score_card(name, getattr(after, attribute), getattr(before, attribute) if before else None))
     count, noise = _counts(story)
     known = _individuals(story.train)
-    images, share = _number(len(story.train), "image"), 100 * noise / max(1, len(story.train))
+    images, share = _number(len(story.train), story.unit), 100 * noise / max(1, len(story.train))
     true = f"for {_number(known, 'known individual')}" if known else f"among {images}"
     cards += [_card("clusters", f"{count:,}", true), _card("noise", f"{share:.1f} %", f"{noise:,} of {images}")]
     text = f'<dl class="cards">{"".join(cards)}</dl>'
@@ -192,7 +195,9 @@ def _scores(story: RunStory) -> str:
         return text + _missing("Retrieval was not measured: there are no scored queries with a match in the gallery.")
     skipped = f"; {after.skipped:,} more have no match there" if after.skipped else ""
     compared = "" if before else " The untrained model was not measured."
-    note = f"Retrieval over {_number(after.queries, 'query', 'queries')} in {len(story.gallery):,} gallery images"
+    note = (
+        f"Retrieval over {_number(after.queries, 'query', 'queries')} in {len(story.gallery):,} gallery {story.unit}s"
+    )
     return f'{text}<p class="note">{note}{skipped}, in percent.{compared}</p>'
 
 
@@ -285,7 +290,7 @@ def _map(story: RunStory, seed: int) -> str:
         return _missing("There is no map: it needs ten images or more with embeddings that differ.")
     labels, identity = story.labels[rows], story.train.identity[rows]
     clusters, noise = len(np.unique(labels[labels >= 0])), int((labels < 0).sum())
-    caption = f"By cluster: {_number(clusters, 'cluster')}, {_number(noise, 'noise image')} (grey crosses)"
+    caption = f"By cluster: {_number(clusters, 'cluster')}, {_number(noise, f'noise {story.unit}')} (grey crosses)"
     panels = [("cluster", caption, labels)]
     individuals = len(np.unique(identity[identity >= 0]))
     if individuals:
@@ -295,9 +300,9 @@ def _map(story: RunStory, seed: int) -> str:
         drawing = scatter_map(points, groups, name=f"map-{name}", description=f"Map of the embeddings by {name}")
         drawn += f'<figure class="chart"><figcaption>{title}</figcaption>{drawing}</figure>'
     sampled = len(rows) < len(story.labels)
-    part = f"All {len(rows):,} training images"
+    part = f"All {len(rows):,} training {story.unit}s"
     if sampled:
-        part = f"{len(rows):,} of {len(story.labels):,} training images: whole clusters drawn at random, and some noise"
+        part = f"{len(rows):,} of {len(story.labels):,} training {story.unit}s: whole clusters drawn at random, and some noise"
     return (
         f'<div class="charts maps">{drawn}</div><p class="note">{part}. Near points are similar images (PCA, then '
         "t-SNE); the axes and the distances between far groups mean nothing. Colors repeat: they only tell neighboring "
@@ -311,13 +316,16 @@ def _clusters(story: RunStory, rng: np.random.Generator) -> str:
         return _missing("There are no clusters to show: the last round found none.")
     order = "from the most to the least central" if story.train_embeddings is not None else "drawn at random"
     known = " ✗ marks individuals other than the cluster's most frequent one." if _individuals(story.train) else ""
-    return f'<p class="note">Up to ten images of each cluster, {order}.{known}</p>' + "".join(
-        _cluster(story.train, example) for example in examples
+    shown = (
+        "images of each cluster" if story.unit == "image" else f"{story.unit}s of each cluster by their middle frame"
+    )
+    return f'<p class="note">Up to ten {shown}, {order}.{known}</p>' + "".join(
+        _cluster(story, example) for example in examples
     )
 
 
-def _cluster(images: Images, example: ClusterExample) -> str:
-    facts = [_number(example.size, "image")]
+def _cluster(story: RunStory, example: ClusterExample) -> str:
+    images, facts = story.train, [_number(example.size, story.unit)]
     if not math.isnan(example.purity):
         facts.append(f"purity {100 * example.purity:.0f}\u00a0%")
     if not math.isnan(example.cohesion):
@@ -348,7 +356,7 @@ def _noise(story: RunStory, rng: np.random.Generator) -> str:
 
 
 def _time(story: RunStory) -> str:
-    stages = {"embed": "embed all images", "cluster": "cluster", "train": "train"}
+    stages = {"embed": "embed everything", "cluster": "cluster", "train": "train"}
     seconds = {
         title: [row[f"seconds_{name}"] for row in story.rounds if math.isfinite(row.get(f"seconds_{name}", math.nan))]
         for name, title in stages.items()
@@ -382,15 +390,3 @@ def _facts(story: RunStory) -> str:
         return _missing("None were recorded.")
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in story.facts.items())
     return f'<dl class="facts">{rows}</dl>'
-
-
-READING = """<p><b>mAP</b> asks whether all images of an individual come before everybody else's in a ranked list,
-<b>rank-1</b> whether the first one is right, <b>mINP</b> how far down the hardest match lies; 100 is perfect.
-<b>ARI</b> and <b>pairwise F</b> compare clusters with known individuals over all pairs of images: were those put
-together that belong together? <b>Noise</b> is what the clusterer left out. A cluster's <b>purity</b> is the share of
-its most frequent individual, its <b>cohesion</b> the mean cosine similarity of its images to their center. A cluster is
-a guess: even a pure one may be only half of an individual.</p>"""
-
-LIMITS = """<p>Not for identifying or following people who have not agreed to it, and not for surveillance. Not for any
-decision about a person: a confident answer can be wrong, as ranked lists show, and errors are rarely spread evenly over
-groups of people. A score on this data says little about other cameras, places or times.</p>"""

@@ -2,5 +2,6 @@
 
 from reunite.images.readers import read
 from reunite.images.synthetic import render_walkers
+from reunite.images.tracklets import Frames, Tracklets, each_alone, group_tracklets
 
-__all__ = ["read", "render_walkers"]
+__all__ = ["Frames", "Tracklets", "each_alone", "group_tracklets", "read", "render_walkers"]

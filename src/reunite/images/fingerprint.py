@@ -10,7 +10,7 @@ from reunite.types import Images
 
 
 def fingerprint(images: Images) -> str:
-    """Sixteen hexadecimal digits that change with any image's place, size in bytes, identity or camera.
+    """Sixteen hexadecimal digits that change with any image's place, size in bytes, identity, camera or track.
 
     Paths count from the folder that all images share, so a data set may be moved or reached by another road. Order
     counts. Contents are not read: two files of the same size and name are taken to be the same.
@@ -21,7 +21,8 @@ def fingerprint(images: Images) -> str:
     paths = images.paths.tolist()
     root = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
     digest = hashlib.sha256()
-    for path, identity, camera in zip(paths, images.identity.tolist(), images.camera.tolist(), strict=True):
+    columns = (images.identity.tolist(), images.camera.tolist(), images.track.tolist())
+    for path, identity, camera, track in zip(paths, *columns, strict=True):
         try:
             size = os.path.getsize(path)
         except OSError as error:
@@ -30,5 +31,5 @@ def fingerprint(images: Images) -> str:
             ) from error
         place = os.path.relpath(path, root).replace(os.sep, "/")
         # NUL cannot be part of a path, so no two different lists of images spell the same bytes.
-        digest.update(f"{place}\0{size}\0{identity}\0{camera}\0".encode("utf-8", "surrogateescape"))
+        digest.update(f"{place}\0{size}\0{identity}\0{camera}\0{track}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]

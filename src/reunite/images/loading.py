@@ -136,6 +136,38 @@ def open_images(
     return Pixels(tuple(names), (height, width), readable, tuple(broken), threads, store)
 
 
+def read_once(
+    paths: Sequence[str] | NDArray[np.str_],
+    size: tuple[int, int],
+    batch_size: int,
+    *,
+    on_error: Literal["raise", "skip"] = "raise",
+    workers: int | None = None,
+) -> Iterator[tuple[UInt8[np.ndarray, "b height width 3"], Int64[np.ndarray, " b"]]]:
+    """Decodes every file once, in order, and keeps none: memory is that of a batch.
+
+    Yields:
+        For each `batch_size` files the pixels of those that can be read, and their places in `paths`.
+
+    Raises:
+        ImageError: files cannot be read and on_error is "raise" (those of the first such batch are named), or none can be
+            read at all.
+    """
+    names = [str(path) for path in paths]
+    threads = available_cores() if workers is None else workers
+    broken: list[BrokenImage] = []
+    for at in range(0, len(names), batch_size):
+        batch = names[at : at + batch_size]
+        pixels = np.empty((len(batch), *size, 3), np.uint8)
+        reasons = _decode_into(pixels, batch, size, threads)
+        readable = np.array([reason is None for reason in reasons])
+        broken += _named(batch, reasons)
+        seen = at + len(batch)
+        if broken and (on_error == "raise" or len(broken) == len(names)):
+            raise ImageError(_complaint(broken, len(names) if len(broken) == len(names) else seen))
+        yield (pixels if readable.all() else pixels[readable]), at + np.flatnonzero(readable)
+
+
 def available_cores() -> int:
     """Cores that this process may use, which in a container can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):

@@ -1,119 +1,213 @@
-"""All images to embeddings."""
+"""All images, or tracklets, to embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int64, UInt8
 from rich.progress import Progress
 from torch import Tensor
 
-from reunite.images.loading import Pixels, open_images, prefetch
+from reunite.images.loading import Pixels, prefetch, read_once
+from reunite.images.tracklets import Frames, MeanOf, Tracklets, each_alone
 from reunite.model.encoder import Encoder, Features
 from reunite.types import Images
+
+Head = Callable[[Features], Tensor]
+Count = Callable[[int, int], None]
+"""A function to call with what is done and what there is to do."""
+
+
+class _Given(NamedTuple):
+    """Frames on their way to the network, tracklet after tracklet."""
+
+    pixels: UInt8[np.ndarray, "f height width 3"]
+    owners: Int64[np.ndarray, " f"]  # the tracklet of each frame, ascending
+    finished: int  # tracklets below this number get no more frames
+    done: int  # frames handed over so far, those that cannot be read included
 
 
 def embed(
     encoder: Encoder,
-    images: Images,
+    images: Images | Tracklets,
     batch_size: int = 64,
     device: str | torch.device | None = None,
-    progress: bool | Callable[[int, int], None] = True,
+    progress: bool | Count = True,
     *,
+    frames: Frames = Frames(),  # noqa: B008 - a frozen value
     on_error: Literal["raise", "skip"] = "raise",
     workers: int | None = None,
 ) -> Float32[np.ndarray, "n d"]:
-    """The embedding of every image, in evaluation mode: resized and normalised, nothing else.
+    """The embedding of every image or tracklet, in evaluation mode: resized and normalised, nothing else.
+
+    Each file is decoded once and forgotten, so memory does not grow with the number of images beyond the result.
 
     Args:
         encoder: left in the mode it was in.
-        images: n images.
-        batch_size: images at once on the device.
+        images: n images, or n tracklets (`reunite.images.group_tracklets`).
+        batch_size: images, or frames, at once on the device.
         device: where to compute; None leaves the encoder where it is.
-        progress: True draws a progress bar; a function is called with the steps done and the steps there are.
-        on_error: "raise" stops at images that cannot be read and names them; "skip" gives them a row of NaN.
+        progress: True draws a progress bar; a function is called with the images done and the images there are.
+        frames: how a tracklet becomes one embedding; nothing to images.
+        on_error: "raise" stops at images that cannot be read and names them; "skip" gives them a row of NaN. A tracklet is
+            embedded from the frames that can be read, if there are any.
         workers: threads that decode; None uses every core.
 
     Returns:
-        Unit rows, in the order of the images.
+        Unit rows, in the order of the images or tracklets.
 
     Raises:
         ImageError: images cannot be read and on_error is "raise", or none can be read at all.
     """
-    result = np.full((len(images), encoder.dimensions), np.nan, np.float32)
-    if not len(images):
+    units = (each_alone(images) if isinstance(images, Images) else images).at_most(frames.test)
+    result = np.full((len(units), encoder.dimensions), np.nan, np.float32)
+    if not len(units):
         return result
     if device is not None:
         encoder.to(device)
+    owners = units.owners
+
+    def given() -> Iterator[_Given]:
+        paths, done = units.images.paths[units.rows], 0
+        for pixels, kept in read_once(paths, encoder.spec.image_size, batch_size, on_error=on_error, workers=workers):
+            done = min(done + batch_size, len(paths))
+            yield _Given(pixels, owners[kept], int(np.searchsorted(units.starts[1:], done, "right")), done)
+
     with Progress(transient=True, disable=progress is not True) as bar:
-        task = bar.add_task("embedding", total=2 * len(images))
+        task = bar.add_task("embedding", total=len(owners))
         tell = progress if callable(progress) else lambda done, total: bar.update(task, completed=done)
-        steps = 2 * len(images)  # each image is decoded, then encoded
-        pixels = open_images(
-            images.paths,
-            encoder.spec.image_size,
-            on_error=on_error,
-            workers=workers,
-            progress=lambda done, _: tell(done, steps),
+        numbers, (found,) = _pass(
+            encoder, given(), frames.mean_of, (encoder.tested,), lambda done: tell(done, len(owners))
         )
-        rows = np.flatnonzero(pixels.readable)
-        result[rows] = embed_pixels(encoder, pixels, rows, batch_size, lambda done, _: tell(len(images) + done, steps))
+    result[numbers] = found
     return result
 
 
 def embed_pixels(
     encoder: Encoder,
     pixels: Pixels,
-    rows: np.ndarray,
+    rows: Int64[np.ndarray, " k"],
     batch_size: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Count | None = None,
+    *,
+    starts: Int64[np.ndarray, " m1"] | None = None,
+    mean_of: MeanOf = "pooled",
 ) -> Float32[np.ndarray, "m d"]:
-    """The embeddings of these rows of opened images, in evaluation mode; the encoder is left in the mode it was in."""
-    return _pass(encoder, pixels, rows, batch_size, progress, (encoder.tested,))[0]
+    """The embeddings of these rows of opened images, in evaluation mode; the encoder is left in the mode it was in.
+
+    `starts` says where in `rows` each tracklet begins, as in `Tracklets`; None takes every row by itself.
+    """
+    given = _opened(pixels, rows, starts, batch_size)
+    return _pass(encoder, given, mean_of, (encoder.tested,), _counting(progress, len(rows)))[1][0]
 
 
 def embed_twice(
     encoder: Encoder,
     pixels: Pixels,
-    rows: np.ndarray,
+    rows: Int64[np.ndarray, " k"],
     batch_size: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Count | None = None,
+    *,
+    starts: Int64[np.ndarray, " m1"] | None = None,
+    mean_of: MeanOf = "pooled",
 ) -> tuple[Float32[np.ndarray, "m d"], Float32[np.ndarray, "m e"]]:
     """What tests see, as `embed_pixels` gives it, and the unit embedding that losses see, from one pass.
 
     Both are the same array unless the encoder tests with another feature than it trains with.
     """
+    heads: tuple[Head, ...] = (encoder.tested, lambda features: features.unit)
     if encoder.spec.test_feature == "embedding":
-        tested = embed_pixels(encoder, pixels, rows, batch_size, progress)
-        return tested, tested
-    tested, unit = _pass(encoder, pixels, rows, batch_size, progress, (encoder.tested, lambda features: features.unit))
-    return tested, unit
+        heads = heads[:1]
+    given = _opened(pixels, rows, starts, batch_size)
+    found = _pass(encoder, given, mean_of, heads, _counting(progress, len(rows)))[1]
+    return found[0], found[-1]
+
+
+def _opened(pixels: Pixels, rows: np.ndarray, starts: np.ndarray | None, batch_size: int) -> Iterator[_Given]:
+    ends = np.arange(1, len(rows) + 1) if starts is None else starts[1:]
+    owners = np.searchsorted(ends, np.arange(len(rows)), "right")
+    for at in range(0, len(rows), batch_size):
+        done = min(at + batch_size, len(rows))
+        yield _Given(pixels.read(rows[at:done]), owners[at:done], int(np.searchsorted(ends, done, "right")), done)
+
+
+def _counting(progress: Count | None, total: int) -> Callable[[int], None]:
+    return (lambda done: None) if progress is None else (lambda done: progress(done, total))
 
 
 def _pass(
-    encoder: Encoder,
-    pixels: Pixels,
-    rows: np.ndarray,
-    batch_size: int,
-    progress: Callable[[int, int], None] | None,
-    heads: Sequence[Callable[[Features], Tensor]],
-) -> list[np.ndarray]:
-    """One array for each head, a row for each image."""
+    encoder: Encoder, given: Iterable[_Given], mean_of: MeanOf, heads: Sequence[Head], tell: Callable[[int], None]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Numbers of the tracklets that had a frame, and for each head an array with a row for each of these."""
+    numbers: list[np.ndarray] = []
     results: list[list[np.ndarray]] = [[] for _ in heads]
     where = next(encoder.parameters()).device
     was_training = encoder.training
     encoder.eval()
-    done = 0
+    means = [_Means() for _ in range(1 if mean_of == "pooled" else len(heads))]
     with torch.inference_mode():
-        for batch in prefetch(pixels.read(rows[at : at + batch_size]) for at in range(0, len(rows), batch_size)):
-            features = encoder.features(torch.from_numpy(batch).to(where, non_blocking=True))
-            for head, result in zip(heads, results, strict=True):
-                result.append(head(features).cpu().numpy())
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(rows))
+        for batch in prefetch(given):
+            if len(batch.pixels):
+                pooled = encoder.pooled(torch.from_numpy(batch.pixels).to(where, non_blocking=True))
+                vectors = [pooled] if mean_of == "pooled" else [head(encoder.head(pooled)) for head in heads]
+            else:
+                vectors = [mean.nothing() for mean in means]
+            done = [mean.add(each, batch.owners, batch.finished) for mean, each in zip(means, vectors, strict=True)]
+            tell(batch.done)
+            if not len(done[0].numbers):
+                continue
+            numbers.append(done[0].numbers)
+            if mean_of == "pooled":
+                features = encoder.head(done[0].vectors)
+                outputs = [head(features) for head in heads]
+            else:
+                outputs = [
+                    torch.where(each.counts > 1, F.normalize(each.vectors, dim=1), each.vectors) for each in done
+                ]
+            for output, result in zip(outputs, results, strict=True):
+                result.append(output.cpu().numpy())
     encoder.train(was_training)
-    return [np.concatenate(result) for result in results]
+    return np.concatenate(numbers), [np.concatenate(result) for result in results]
+
+
+class _Mean(NamedTuple):
+    """Means of tracklets that are complete."""
+
+    numbers: Int64[np.ndarray, " u"]
+    vectors: Float[Tensor, "u d"]
+    counts: Float[Tensor, "u 1"]
+
+
+class _Means:
+    """Means over tracklets whose frames come in batches: only the sum of the one that goes on is kept."""
+
+    def __init__(self) -> None:
+        self._sum: Tensor | None = None
+        self._owner, self._count = -1, 0
+
+    def nothing(self) -> Tensor:
+        """No vectors, for a batch without a readable frame."""
+        return torch.empty(0, 0) if self._sum is None else self._sum[None, :][:0]
+
+    def add(self, vectors: Float[Tensor, "f d"], owners: Int64[np.ndarray, " f"], finished: int) -> _Mean:
+        """Takes the next frames, and gives the means of tracklets below `finished`; of one frame, that frame."""
+        weights = np.ones(len(owners))
+        if self._sum is not None:
+            vectors = torch.cat([self._sum[None, :], vectors])
+            owners, weights = np.append(self._owner, owners), np.append(self._count, weights)
+            self._sum = None
+        numbers, first = np.unique(owners, return_index=True)
+        if not len(numbers):
+            return _Mean(numbers, vectors, torch.empty(0, 1))
+        lengths = torch.from_numpy(np.diff(np.append(first, len(owners)))).to(vectors.device)
+        sums = torch.segment_reduce(vectors.float(), "sum", lengths=lengths, axis=0)
+        counts = np.add.reduceat(weights, first)
+        if numbers[-1] >= finished:
+            self._sum, self._owner, self._count = sums[-1], int(numbers[-1]), int(counts[-1])
+        complete = numbers < finished
+        per_row = torch.from_numpy(counts[complete, None]).to(sums)
+        return _Mean(numbers[complete], sums[: len(per_row)] / per_row, per_row)

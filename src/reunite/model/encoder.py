@@ -11,6 +11,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from reunite.errors import InputError
+from reunite.images.tracklets import MeanOf
 from reunite.images.transforms import normalise
 from reunite.model.backbones import Triple, build_backbone, set_bn_eps, set_last_stride
 from reunite.model.necks import batch_norm_neck, linear_neck
@@ -164,15 +165,30 @@ class Encoder(nn.Module):
         features = self.features(images)
         return features.unit if self.training else self.tested(features)
 
-    def features(self, images: Shaped[Tensor, "b ..."]) -> Features:
-        """All three vectors of each image, for methods that train on one and search with another."""
-        pixels = normalise(images, self.mean, self.std) if images.dtype == torch.uint8 else images
-        pooled = self._pooled(pixels)
+    def features(self, images: Shaped[Tensor, "b ..."], mean_of: MeanOf = "pooled") -> Features:
+        """All three vectors of each image or tracklet, for methods that train on one and search with another.
+
+        Args:
+            images: as `forward` takes them; with one more dimension after the first, (b, t, ...), tracklets of t frames.
+            mean_of: what is averaged over the frames of a tracklet, see `reunite.images.tracklets.Frames`.
+        """
+        count = images.shape[1] if images.ndim == 5 else 1
+        pooled = self.pooled(images.flatten(0, 1) if images.ndim == 5 else images)
+        if mean_of == "pooled":
+            return self.head(_mean(pooled, count))
+        each = self.head(pooled, dropout=0.0)
+        unit = each.unit if count == 1 else F.normalize(_mean(each.unit, count), dim=1)
+        return Features(_mean(pooled, count), _mean(each.embedding, count), self._dropped(unit, self.spec.dropout))
+
+    def pooled(self, images: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b p"]:
+        """What comes out of backbone and pooling, for images as `forward` takes them."""
+        return self._pooled(normalise(images, self.mean, self.std) if images.dtype == torch.uint8 else images)
+
+    def head(self, pooled: Float[Tensor, "b p"], dropout: float | None = None) -> Features:
+        """What comes after pooling: neck, norm and, in training, dropout (None: as the encoder has it)."""
         embedding = self.neck(pooled)
         unit = F.normalize(embedding.float(), dim=1)
-        if self.spec.dropout:
-            unit = F.dropout(unit, self.spec.dropout, self.training)
-        return Features(pooled, embedding, unit)
+        return Features(pooled, embedding, self._dropped(unit, self.spec.dropout if dropout is None else dropout))
 
     def tested(self, features: Features) -> Float[Tensor, "b d"]:
         """The vector that clustering, search and tests see."""
@@ -184,6 +200,9 @@ class Encoder(nn.Module):
         for part in self._frozen:
             part.eval()
         return self
+
+    def _dropped(self, unit: Float[Tensor, "b d"], dropout: float) -> Float[Tensor, "b d"]:
+        return F.dropout(unit, dropout, self.training) if dropout else unit
 
     def _pooled(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         features = self.backbone(images)
@@ -203,6 +222,11 @@ class Encoder(nn.Module):
             channels = self._pooled(torch.zeros(1, 3, *size)).shape[1]
         super().train(was_training)
         return int(channels)
+
+
+def _mean(vectors: Float[Tensor, "bt d"], count: int) -> Float[Tensor, "b d"]:
+    """Means over `count` frames each; of one frame, that frame."""
+    return vectors if count == 1 else vectors.unflatten(0, (-1, count)).mean(dim=1)
 
 
 def _checked_size(image_size: tuple[int, int]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reunite.cluster import InfomapClustering, JaccardDBSCAN
+from reunite.images.tracklets import Frames
 from reunite.images.transforms import Affine, Erase, Flip, PadCrop
 from reunite.losses import ClusterMemory
 from reunite.model import EncoderSpec
@@ -46,6 +47,21 @@ def cluster_contrast_infomap() -> Recipe:
     size yet.
     """
     return replace(cluster_contrast(), clusterer=InfomapClustering(k=15, min_similarity=0.5, min_cluster_size=5))
+
+
+def cluster_contrast_video() -> Recipe:
+    """Cluster Contrast on tracklets: a batch is 16 clusters x 4 tracklets x 4 frames. docs/methods/cluster_contrast.md
+
+    Not published: the method is Dai et al.'s, the sizes are ours. Batches have as many images as the published ones, and
+    batch norm sees 64 of them at a time, four clusters with all their frames. Frames are averaged before the neck.
+    """
+    recipe = cluster_contrast()
+    return replace(
+        recipe,
+        batches=replace(recipe.batches, images=4),
+        bn_group_size=16,
+        tracklets=Frames(train=4, test=900, mean_of="pooled"),
+    )
 
 
 def cluster_contrast_small() -> Recipe:

@@ -7,22 +7,21 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from jaxtyping import Int64
 
 from reunite.cluster.known import KnownIdentities
 from reunite.errors import ClusteringError, InputError
-from reunite.images.loading import Pixels, open_images, prefetch
-from reunite.images.transforms import augment
+from reunite.images.loading import open_images
 from reunite.model.embed import embed_twice
 from reunite.model.encoder import Encoder
 from reunite.train.checkpoint import Checkpoint
 from reunite.train.describe import describe
-from reunite.train.randomness import AUGMENT, BATCHES, INIT, seeded
+from reunite.train.inputs import Source, inputs
+from reunite.train.randomness import INIT, seeded
 from reunite.train.recipe import Recipe
 from reunite.train.rounds import Round
-from reunite.train.session import Batch, Progress, Session
+from reunite.train.session import Progress, Session
 from reunite.types import Clusters, Images
 
 
@@ -42,7 +41,8 @@ def train(
 
     Every method is this loop with other parts: all images become embeddings, the clusterer turns them into labels, and the
     encoder is trained on the labels. At the start every image is its own identity; `KnownIdentities`, the clusterer of
-    supervised recipes, starts from the identities of the images. Two runs with the same seed on the same machine are identical.
+    supervised recipes, starts from the identities of the images. With `Recipe.tracklets` all of this is said of tracklets.
+    Two runs with the same seed on the same machine are identical.
 
     Args:
         recipe: the method; never changed.
@@ -59,7 +59,8 @@ def train(
         A `Round` after each round.
 
     Raises:
-        InputError: an option of the clusterer is out of range, or identities are needed and none is known.
+        InputError: an option of the clusterer is out of range, identities are needed and none is known, or frames of one
+            tracklet have different identities.
         ImageError: images cannot be read.
         ClusteringError: fewer than two clusters were found, so there is nothing to tell apart.
         TrainingError: the loss of a round is not finite.
@@ -67,23 +68,29 @@ def train(
     _check_start(recipe, images)
     tell: Progress = progress or (lambda stage, done, total: None)
     accelerator = accelerator or Accelerator()
-    session = Session.of(recipe, untrained(recipe, seed), seed, accelerator, resume)
-    size = recipe.encoder.image_size
+    encoder = untrained(recipe, seed)  # before images are decoded: weights that are missing are told at once
     pixels = open_images(
         images.paths,
-        size,
+        recipe.encoder.image_size,
         on_error=on_error,
         memory=memory,
         workers=workers,
         progress=lambda done, total: tell("decode", done, total),
     )
-    rows = np.flatnonzero(pixels.readable)
-    images = images.take(rows)
-    labels = _first_labels(recipe, images) if resume is None else resume.labels
+    source = Source.of(recipe, images, pixels)
+    units, shown = source.units, source.shown
+    session = Session.of(recipe, encoder, seed, accelerator, resume, source.frames)
+    labels = _first_labels(recipe, units.heads) if resume is None else resume.labels
     for number in range(0 if resume is None else resume.number + 1, recipe.rounds):
         clock = {"embed": time.perf_counter()}
         embeddings, trained = embed_twice(
-            session.encoder, pixels, rows, 64, lambda done, total: tell("embed", done, total)
+            session.encoder,
+            pixels,
+            source.rows[shown.rows],
+            64,
+            lambda done, total: tell("embed", done, total),
+            starts=shown.starts,
+            mean_of=recipe.frames_used.mean_of,
         )
         clock["cluster"] = time.perf_counter()
         tell("cluster", 0, 1)
@@ -96,13 +103,13 @@ def train(
         _check_clusters(clusters, number, recipe)
         clock["train"] = time.perf_counter()
         session.begin_round(trained, labels, previous, number)
-        loss = session.train_round(_inputs(recipe, pixels, rows, labels, images.camera, seed, number), number, tell)
+        loss = session.train_round(inputs(recipe, source, labels, seed, number), number, tell)
         clock["end"] = time.perf_counter()
         seconds = {stage: round(clock[after] - clock[stage], 3) for stage, after in _STAGES}
         yield Round(
             number,
             session.encoder,
-            images,
+            units,
             pixels.broken,
             embeddings,
             labels,
@@ -127,6 +134,7 @@ def _check_start(recipe: Recipe, images: Images) -> None:
     """What would otherwise be found out when all images are decoded and embedded."""
     if hasattr(recipe.clusterer, "check_options"):
         recipe.clusterer.check_options()
+    recipe.units(images)  # tracks that contradict identities
     if isinstance(recipe.clusterer, KnownIdentities) and not (images.identity >= 0).any():
         raise InputError(
             "This recipe trains on identities, and none of the images has one. Name them by folders or in a table's "
@@ -136,40 +144,6 @@ def _check_start(recipe: Recipe, images: Images) -> None:
 
 def _first_labels(recipe: Recipe, images: Images) -> Int64[np.ndarray, " n"]:
     return images.identity if isinstance(recipe.clusterer, KnownIdentities) else np.arange(len(images))
-
-
-def _inputs(
-    recipe: Recipe,
-    pixels: Pixels,
-    rows: Int64[np.ndarray, " n"],
-    labels: Int64[np.ndarray, " n"],
-    camera: Int64[np.ndarray, " n"],
-    seed: int,
-    number: int,
-) -> Iterator[Batch]:
-    """Augmented batches with their labels, made ahead of the network that asks for them."""
-    epochs = recipe.epochs_of(number)
-    count = getattr(recipe.batches, "count", None)
-    total = 0 if count is None else len(epochs) * count(labels)
-    draws = np.random.default_rng([seed, BATCHES, number])
-
-    def made() -> Iterator[Batch]:
-        batches = ((epoch, batch) for epoch in epochs for batch in recipe.batches(labels, camera, draws))
-        for step, (epoch, batch) in enumerate(batches):
-            _check_batch(len(batch), recipe.bn_group_size)
-            rng = np.random.default_rng([seed, AUGMENT, number, step])
-            augmented = torch.from_numpy(augment(pixels.read(rows[batch]), recipe.augmentations, rng))
-            yield Batch(augmented, torch.from_numpy(labels[batch]), torch.from_numpy(batch), epoch, total)
-
-    return prefetch(made())
-
-
-def _check_batch(size: int, group: int | None) -> None:
-    rest = size if group is None else size % group
-    if size == 1 or rest == 1:
-        raise InputError(
-            f"A batch of {size} images leaves one image alone in a batch norm group of {group}; change either."
-        )
 
 
 def _check_clusters(clusters: Clusters, number: int, recipe: Recipe) -> None:

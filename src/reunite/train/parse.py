@@ -15,6 +15,7 @@ from torch import nn
 from reunite import cluster, losses, model
 from reunite.errors import InputError
 from reunite.images import transforms
+from reunite.images.tracklets import Frames
 from reunite.train import batches, optimizers
 from reunite.train.recipe import Recipe
 
@@ -52,7 +53,11 @@ class _Reader:
 
     def __init__(self, trusted: set[str]):
         self.trusted = trusted
-        self.known = {"Recipe": Recipe, **{name: each for room in ROOMS for name, each in _parts(room)}}
+        self.known = {
+            "Recipe": Recipe,
+            "Frames": Frames,
+            **{name: each for room in ROOMS for name, each in _parts(room)},
+        }
 
     def value(self, node: ast.expr) -> Any:
         if isinstance(node, ast.Call):

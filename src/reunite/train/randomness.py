@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-INIT, BATCHES, AUGMENT, NETWORK, BEGIN = range(5)
-"""Streams: first weights, batches, augmentation, what the network draws in training, what a loss draws in `begin`."""
+INIT, BATCHES, AUGMENT, NETWORK, BEGIN, FRAMES = range(6)
+"""Streams: first weights, batches, augmentation, what the network draws in training, what a loss draws in `begin`, frames
+of tracklets."""
 
 
 @contextmanager

@@ -12,10 +12,12 @@ from jaxtyping import Float32, Int64
 from torch import nn
 
 from reunite.errors import InputError
+from reunite.images.tracklets import Frames, Tracklets, each_alone, group_tracklets
 from reunite.images.transforms import Transform
 from reunite.model.batch_norm import Running
 from reunite.model.encoder import EncoderSpec
 from reunite.train.describe import describe
+from reunite.types import Images
 
 
 class Clusterer(Protocol):
@@ -64,8 +66,11 @@ class Recipe:
         first_epochs: likewise in the first round; None is as in the others.
         start_from_singletons: every image is a cluster of its own in the first round, and nothing is clustered (BUC, DBC).
         fresh_optimizer: the optimizer forgets its momentum at the start of each round.
-        bn_group_size: images that batch norm sees together; None is the whole batch.
+        bn_group_size: images (or tracklets, with all their frames in the batch) that batch norm sees together; None is the
+            whole batch.
         bn_running: which statistics batch norm keeps, of the "first" group or the "mean" of all.
+        tracklets: how tracklets become embeddings: they, not images, are then what is clustered and trained on. None leaves
+            every image by itself, whatever tracks it belongs to.
     """
 
     encoder: EncoderSpec
@@ -81,6 +86,7 @@ class Recipe:
     fresh_optimizer: bool = False
     bn_group_size: int | None = None
     bn_running: Running = "first"
+    tracklets: Frames | None = None
 
     def __post_init__(self) -> None:
         for name in ("rounds", "epochs", "first_epochs"):
@@ -90,6 +96,15 @@ class Recipe:
             raise InputError(f"A clusterer needs fit_predict(X, y=None); got {type(self.clusterer).__name__}.")
         if not isinstance(self.loss, nn.Module):
             raise InputError(f"A loss must be a torch.nn.Module; got {type(self.loss).__name__}.")
+
+    @property
+    def frames_used(self) -> Frames:
+        """How frames become embeddings; images are tracklets of one frame."""
+        return self.tracklets or Frames()
+
+    def units(self, images: Images) -> Tracklets:
+        """What is clustered and trained on: the tracklets of these images, or each image by itself."""
+        return each_alone(images) if self.tracklets is None else group_tracklets(images)
 
     def epochs_of(self, number: int) -> range:
         """The epochs of a round, counted from 0 over all rounds."""

@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64
 from torch import nn
 
 from reunite.images.loading import BrokenImage
+from reunite.images.tracklets import Tracklets
 from reunite.model.encoder import Encoder
 from reunite.train.checkpoint import Checkpoint
 from reunite.types import Clusters, Images
@@ -22,10 +23,11 @@ class Round:
     Attributes:
         number: 0 is the first.
         encoder: after this round's training. The same object every round: copy it to keep it.
-        images: what was trained on; images that could not be read are left out.
-        broken: those images, with reasons.
+        tracklets: what was trained on, with all frames; every image by itself where the recipe trains on images. Images that
+            could not be read are left out.
+        broken: images that could not be read, with reasons.
         embeddings: (n, d) unit rows that were clustered, from before this round's training.
-        labels: (n,) cluster of each image, numbered by first member; -1 is noise.
+        labels: (n,) cluster of each image or tracklet, numbered by first member; -1 is noise.
         loss: mean over the round's batches.
         learning_rate: of this round.
         seconds: time spent on "embed", "cluster" and "train".
@@ -35,7 +37,7 @@ class Round:
 
     number: int
     encoder: Encoder
-    images: Images
+    tracklets: Tracklets
     broken: tuple[BrokenImage, ...]
     embeddings: Float32[np.ndarray, "n d"]
     labels: Int64[np.ndarray, " n"]
@@ -44,6 +46,11 @@ class Round:
     seconds: dict[str, float]
     loss_module: nn.Module
     optimizer: torch.optim.Optimizer
+
+    @property
+    def images(self) -> Images:
+        """One image for each label: the images trained on, or the middle frames of tracklets."""
+        return self.tracklets.heads
 
     @property
     def clusters(self) -> Clusters:

@@ -3,7 +3,7 @@
 run.json                 what was run: recipe, encoder, seed, data, command, versions
 scores.jsonl             a line per round: loss, clusters, noise, scores, seconds
 labels/000.npy           the clusters of each round, in the order of images.json
-images.json              paths of the training images
+images.json              paths of the training images, or of one frame of each training tracklet
 before.json              retrieval scores of the untrained encoder, where the data has a test
 checkpoint.safetensors   weights, optimizer, labels of the last finished round
 scores.json              the last evaluation, written by `reunite evaluate`
@@ -23,6 +23,7 @@ import numpy as np
 
 from reunite.errors import RunError
 from reunite.files import replacing
+from reunite.images.tracklets import Frames, Tracklets, each_alone, group_tracklets
 from reunite.model.encoder import Encoder, EncoderSpec
 from reunite.train.checkpoint import Checkpoint
 from reunite.train.parse import load_recipe
@@ -66,6 +67,7 @@ class Run:
             "format": FORMAT,
             "recipe": repr(recipe),
             "encoder": dataclasses.asdict(recipe.encoder),
+            "tracklets": recipe.tracklets and dataclasses.asdict(recipe.tracklets),
             "seed": seed,
             "data": data,
             **facts,
@@ -159,6 +161,12 @@ class Run:
         """The encoder as a value."""
         return EncoderSpec(**{name: _tuple(value) for name, value in self.about["encoder"].items()})
 
+    @property
+    def tracklets(self) -> Frames | None:
+        """How the recipe looks at tracklets; None where it trains on images."""
+        kept = self.about.get("tracklets")
+        return Frames(**kept) if kept else None
+
     def _lines(self) -> list[dict[str, Any]]:
         path = self.folder / "scores.jsonl"
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
@@ -179,8 +187,8 @@ def summary(round_: Round) -> dict[str, Any]:
     }
 
 
-def training_images(run: Run, images: Images) -> Images:
-    """Those of `images` that the run trained on, in its order.
+def training_units(run: Run, images: Images) -> Tracklets:
+    """Those of `images` that the run trained on, in its order: the images, or the tracklets.
 
     Raises:
         RunError: some are not among them.
@@ -192,7 +200,13 @@ def training_images(run: Run, images: Images) -> Images:
     place = {path: row for row, path in enumerate(images.paths.tolist())}
     if any(name not in place for name in names):
         raise RunError("The training images of the run are not those of the data given (moved, or another data set?).")
-    return images.take(np.array([place[name] for name in names], dtype=np.int64))
+    rows = np.array([place[name] for name in names], dtype=np.int64)
+    if run.tracklets is None:
+        return each_alone(images.take(rows))
+    units = group_tracklets(images)
+    number = np.empty(len(images), np.int64)
+    number[units.rows] = units.owners
+    return units.take(number[rows])
 
 
 def _check_same(run: Run, about: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from reunite.cluster.centroids import centroids
 from reunite.errors import TrainingError
+from reunite.images.tracklets import MeanOf
 from reunite.losses.protocol import Begins, Updates, ask, asked
 from reunite.model.batch_norm import group_batch_norm
 from reunite.model.encoder import Encoder, Features
@@ -28,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 class Batch:
     """A batch on its way to the network."""
 
-    images: Tensor  # augmented uint8
+    images: Tensor  # augmented uint8, (b, t, height, width, 3): t frames of each image or tracklet
     labels: Tensor
     rows: Tensor
     epoch: int
@@ -38,12 +39,13 @@ class Batch:
 class _TrainingFeatures(nn.Module):
     """An encoder that gives all its features, as the module that accelerate wraps."""
 
-    def __init__(self, encoder: Encoder):
+    def __init__(self, encoder: Encoder, mean_of: MeanOf):
         super().__init__()
         self.encoder = encoder
+        self.mean_of = mean_of
 
     def forward(self, batch: Tensor) -> Features:
-        return self.encoder.features(batch)
+        return self.encoder.features(batch, self.mean_of)
 
 
 @dataclass(eq=False)
@@ -60,15 +62,27 @@ class Session:
 
     @classmethod
     def of(
-        cls, recipe: Recipe, encoder: Encoder, seed: int, accelerator: Accelerator, resume: Checkpoint | None
+        cls,
+        recipe: Recipe,
+        encoder: Encoder,
+        seed: int,
+        accelerator: Accelerator,
+        resume: Checkpoint | None,
+        frames: int = 1,
     ) -> Session:
-        """Everything as the first round finds it, or as a checkpoint left it. The recipe's loss is copied."""
-        group_batch_norm(encoder, recipe.bn_group_size, recipe.bn_running)
+        """Everything as the first round finds it, or as a checkpoint left it. The recipe's loss is copied.
+
+        `frames` of each image or tracklet go through the backbone: batch norm there sees so many times the group.
+        """
+        mean_of = recipe.frames_used.mean_of
+        for part, each in ((encoder.backbone, frames), (encoder.neck, frames if mean_of == "unit" else 1)):
+            size = None if recipe.bn_group_size is None else each * recipe.bn_group_size
+            group_batch_norm(part, size, recipe.bn_running)
         encoder.to(accelerator.device).to(memory_format=torch.channels_last)
         loss = copy.deepcopy(recipe.loss).to(accelerator.device)
         if resume is not None:
             resume.restore(encoder, loss)
-        network, optimizer = accelerator.prepare(_TrainingFeatures(encoder), _optimizer(recipe, encoder, loss))
+        network, optimizer = accelerator.prepare(_TrainingFeatures(encoder, mean_of), _optimizer(recipe, encoder, loss))
         if resume is not None:
             resume.restore_optimizer(optimizer)
         return cls(recipe, seed, accelerator, encoder, network, loss, optimizer)

@@ -1,0 +1,12 @@
+"""What stands on every report, as HTML: how to read it, and what it may not be used for."""
+
+READING = """<p><b>mAP</b> asks whether all images of an individual come before everybody else's in a ranked list,
+<b>rank-1</b> whether the first one is right, <b>mINP</b> how far down the hardest match lies; 100 is perfect.
+<b>ARI</b> and <b>pairwise F</b> compare clusters with known individuals over all pairs of images: were those put
+together that belong together? <b>Noise</b> is what the clusterer left out. A cluster's <b>purity</b> is the share of
+its most frequent individual, its <b>cohesion</b> the mean cosine similarity of its images to their center. A cluster is
+a guess: even a pure one may be only half of an individual.</p>"""
+
+LIMITS = """<p>Not for identifying or following people who have not agreed to it, and not for surveillance. Not for any
+decision about a person: a confident answer can be wrong, as ranked lists show, and errors are rarely spread evenly over
+groups of people. A score on this data says little about other cameras, places or times.</p>"""
