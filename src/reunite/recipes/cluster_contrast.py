@@ -55,10 +55,9 @@ def cluster_contrast_video() -> Recipe:
     Not published: the method is Dai et al.'s, the sizes are ours. Batches have as many images as the published ones, and
     batch norm sees 64 of them at a time, four clusters with all their frames. Frames are averaged before the neck.
     """
-    recipe = cluster_contrast()
     return replace(
-        recipe,
-        batches=replace(recipe.batches, images=4),
+        cluster_contrast(),
+        batches=IdentityBatches(identities=16, images=4, iterations=200),
         bn_group_size=16,
         tracklets=Frames(train=4, test=900, mean_of="pooled"),
     )
