@@ -3,7 +3,8 @@
 What is compared are clusterers, batches and losses. Network (`conv4`, random weights, GeM), image size, augmentations and
 optimizer are the same for all, and so is the work: so many passes of the network over the training images, an image embedded
 counting 1 and an image trained on 3 (forward, and a backward of twice that). Runs that are finished are not run again, so
-the command may be repeated, or divided over several processes by seed.
+the command may be repeated, or divided over several processes by seed. `--data tracks` renders walkers that walk, for the
+video recipes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from reunite.train.describe import set_field
 from reunite.train.run import write_json
 from reunite.types import Dataset
 
-UNSUPERVISED = ("cluster_contrast", "cluster_contrast_infomap", "instance_memory", "hct", "buc", "dbc")
+UNVIDEO = ("cluster_contrast_video", "buc_video", "dbc_video")
+SUPERVISED = ("cluster_contrast", "cluster_contrast_infomap", "instance_memory", "hct", "buc", "dbc")
+VIDEO = ("cluster_contrast_video", "buc_video", "dbc_video")
 SUPERVISED = ("cluster_loss", "support_neighbor", "triplet", "identity")
 ROUNDS = 10
 UPRIGHT: tuple[Transform, ...] = (
@@ -54,8 +57,11 @@ def small(method: str, dataset: Dataset, passes: int) -> Recipe:
 
 def _sized(recipe: Recipe, dataset: Dataset, passes: int) -> Recipe:
     people = dataset.name == "walkers"
+    if recipe.tracklets is not None:
+        recipe = replace(recipe, tracklets=replace(recipe.tracklets, train=4))
     encoder = replace(
         recipe.encoder,
+        frozen=(),
         backbone="conv4",
         pretrained=False,
         pooling="gem",
@@ -76,18 +82,20 @@ def _sized(recipe: Recipe, dataset: Dataset, passes: int) -> Recipe:
         first_epochs=None,
     )
     trained = (passes - ROUNDS) * len(dataset.train) // 3  # images that may be trained on, over all rounds
+    frames = 1 if recipe.tracklets is None else recipe.tracklets.train
     if isinstance(recipe.batches, ShuffledBatches):
-        epochs = trained // len(dataset.train)
+        epochs = trained // (len(recipe.units(dataset.train)) * frames)
+        later = 1 if recipe.tracklets is None else max(1, epochs // (ROUNDS + 3))  # of video, a quarter of the first
         return replace(
             common,
-            batches=ShuffledBatches(32),
+            batches=ShuffledBatches(32 // min(frames, 2)),
             clusterer=reunite.BottomUp(recipe.clusterer.criterion, 0.1, recipe.clusterer.merge_rule),
-            epochs=1,
-            first_epochs=max(1, epochs - (ROUNDS - 1)),
+            epochs=later,
+            first_epochs=max(1, epochs - later * (ROUNDS - 1)),
         )
     assert isinstance(recipe.batches, IdentityBatches)
     images = 8 if recipe.batches.images == 16 else 4
-    batches = replace(recipe.batches, identities=64 // images, images=images, iterations=trained // (64 * ROUNDS))
+    batches = replace(recipe.batches, identities=64 // images, images=images, iterations=trained // (64 * frames * ROUNDS))
     common = replace(common, batches=batches)
     if isinstance(recipe.clusterer, reunite.JaccardDBSCAN):
         common = replace(common, clusterer=reunite.JaccardDBSCAN(k1=20, k2=6, eps=0.6, min_samples=4))
@@ -143,7 +151,7 @@ def print_tables(out: Path) -> None:
         run = Run.open(folder.parent)
         if (run.folder / "cost.json").is_file():
             groups[run.about["dataset"]][run.about["name"]].append(run)
-    order = (*UNSUPERVISED, *SUPERVISED)
+    order = (*UNSUPERVISED, *VIDEO, *SUPERVISED)
     for dataset, methods in groups.items():
         names = sorted(methods, key=lambda each: (order.index(each.split()[0]), each))
         for title, chosen in (
@@ -160,22 +168,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
     parser.add_argument("out", type=Path, help="where the run folders go")
     parser.add_argument(
-        "--data", nargs="*", default=["walkers"], help="'walkers', or a folder or table; none: only print"
+        "--data", nargs="*", default=["walkers"], help="'walkers', 'tracks', or a folder or table; none: only print"
     )
     parser.add_argument(
         "--methods",
         nargs="+",
         default=[*UNSUPERVISED, *SUPERVISED],
-        help="recipes (default: all); 'NAME FIELD=VALUE' is a variant",
+        help="recipes (default: all for images); 'NAME FIELD=VALUE' is a variant",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--passes", type=int, default=49, help="network passes over the training images (default 49)")
     options = parser.parse_args()
     for named in options.data:
         source = Path(named)
-        if named == "walkers":
-            source = options.out / "data" / "walkers"
-            dataset = reunite.render_walkers(source, identities=120, cameras=4, images=4, seed=0)
+        if named in ("walkers", "tracks"):
+            source = options.out / "data" / named
+            sizes = {"images": 4} if named == "walkers" else {"images": 3, "frames": 12}
+            dataset = reunite.render_walkers(source, identities=120, cameras=4, seed=0, **sizes)
         else:
             dataset = reunite.images.read(source)
         for seed in options.seeds:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from reunite import __version__
+from reunite.cli.crop import crop
 from reunite.cli.demo import demo
 from reunite.cli.display import errors
 from reunite.cli.embed import embed
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, train, evaluate, embed, report):
+for verb in (demo, train, evaluate, embed, crop, report):
     app.command()(verb)
 
 

@@ -34,6 +34,17 @@ AsTracklets = Annotated[
         "--tracklets/--images", help="Whether tracklets or single images are embedded; as in training when left out."
     ),
 ]
+Rate = Annotated[
+    float | None, typer.Option(help="Frames per second, where neither the videos nor a seqinfo.ini tell.", min=0.0)
+]
+OnBox = Annotated[
+    str,
+    typer.Option(
+        "--on-error",
+        help="Boxes and frames that cannot be used: raise (stop and name them) or skip.",
+        metavar="raise|skip",
+    ),
+]
 Memory = Annotated[float, typer.Option(help="GiB that decoded images may take.", min=0)]
 
 

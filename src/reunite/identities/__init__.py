@@ -1,0 +1,1 @@
+"""Who is who across cameras, from one embedding per track."""
