@@ -1,7 +1,7 @@
 """Drawing solid shapes as a camera sees them: limbs, what is wrapped around a body, and flat things.
 
 A body has metres of its own: `a` to its left, `b` forward, `z` up, with the ground at 0 and the crown at 1. A canvas
-has four channels: red, green, blue, and how near the surface is (0 is background), which `scenes` turns into light
+has four channels: red, green, blue, and how near the surface is (0 is background), which `cameras` turns into light
 and shade. Colours are four numbers, the last of them nearness.
 """
 

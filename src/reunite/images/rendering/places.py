@@ -1,14 +1,12 @@
-"""What a camera does to a picture: where it looks from and at, what stands in its way, light, lens and compression."""
+"""What a camera looks at: places with their ground and what stands behind it, and what may stand in the way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import simplejpeg
-from jaxtyping import Float, Float32, Int16, UInt8
+from jaxtyping import Float32, UInt8
 
 from reunite.images.rendering.figures import Color, Shape, draw, mixed
 
@@ -17,138 +15,38 @@ PLACES = 4  # how many places a scene shows
 NEAREST = 255  # nearness of what stands between camera and walker
 
 
-@dataclass(frozen=True, eq=False)
-class Camera:
-    """One camera: its scene and its faults, the same in every image it takes.
-
-    Attributes:
-        scene: panorama behind the walkers, at the size of the canvas times `PANORAMA` in width.
-        elevation: how far it looks down, radians.
-        directions: where walkers face in it, radians (0 is towards the camera): they come and go along one path.
-        light: where light comes from on screen, in [-1, 1]; -1 is the left. ambience: share of light without direction.
-        tones: what becomes of 256 levels of red, green and blue, in [0, 1], (256, 3): white balance and tone curve.
-        blur: standard deviation in pixels of the picture. noise: grain, (2h, 2w, 3). quality: of JPEG, in [1, 100].
-        clutter: share of pictures in which something stands in the way.
-    """
-
-    scene: UInt8[np.ndarray, "h w 4"]
-    elevation: float
-    directions: tuple[float, float]
-    light: float
-    ambience: float
-    tones: Float[np.ndarray, "256 3"]
-    blur: float
-    noise: Int16[np.ndarray, "h2 w2 3"]
-    quality: int
-    clutter: float
-
-
-def random_camera(rng: np.random.Generator, number: int, canvas: tuple[int, int], size: tuple[int, int]) -> Camera:
-    """Camera `number` (from 1), drawn at random; neighbouring numbers look from different sides."""
-    elevation = float(rng.uniform(0.06, 0.34))
-    path = (number - 1) * 0.3 * np.pi + rng.uniform(-0.3, 0.3)
-    warmth, tint = rng.normal(0.0, 0.03), rng.normal(0.0, 0.01)
-    white = np.array([1.0 + warmth, 1.0 + tint, 1.0 - warmth])
-    level = np.linspace(0.0, 1.0, 256)[:, None]
-    grain = rng.normal(0.0, rng.uniform(1.5, 5.0), (2 * size[0], 2 * size[1], 1))
-    color_grain = rng.normal(0.0, 1.5, (2 * size[0], 2 * size[1], 3))
-    return Camera(
-        scene=_scene(rng, canvas, elevation),
-        elevation=elevation,
-        directions=(float(path), float(path + np.pi)),
-        light=float(rng.choice([-1.0, 1.0]) * rng.uniform(0.4, 1.0)),
-        ambience=float(rng.uniform(0.3, 0.8)),
-        tones=0.5 + rng.uniform(0.88, 1.05) * (level ** rng.uniform(0.92, 1.14) * white - 0.5),
-        blur=float(rng.uniform(0.0, 0.65)) * size[0] / 128,
-        noise=(grain + color_grain).astype(np.int16),
-        quality=int(rng.integers(78, 95)),
-        clutter=float(rng.uniform(0.08, 0.2)),
-    )
-
-
-def background(camera: Camera, canvas: tuple[int, int], rng: np.random.Generator) -> UInt8[np.ndarray, "h w 4"]:
-    """A fresh canvas with a piece of the camera's scene."""
-    height, width = canvas
-    left = int(rng.integers(0, camera.scene.shape[1] - width + 1))
-    top = int(rng.integers(0, camera.scene.shape[0] - height + 1))
-    return camera.scene[top : top + height, left : left + width].copy()
-
-
-def shadow(canvas: UInt8[np.ndarray, "h w 4"], foot: tuple[float, float], scale: float, camera: Camera) -> None:
-    """Darken the ground around the feet, away from the light; `canvas` changes."""
-    height, width = canvas.shape[:2]
-    half_wide, half_high = 0.34 * scale, (0.03 + 0.16 * np.sin(camera.elevation)) * scale
-    x, y = foot[0] - 0.10 * camera.light * scale, foot[1] - 0.01 * scale
-    top, bottom = max(0, int(y - half_high)), min(height, int(y + half_high) + 1)
-    if top >= bottom:
-        return
-    across = ((np.arange(width, dtype=np.float32) - x) / half_wide) ** 2
-    along = ((np.arange(top, bottom, dtype=np.float32) - y) / half_high) ** 2
-    dark = 1.0 - 0.55 * np.maximum(0.0, 1.0 - across - along[:, None]).astype(np.float32)
-    canvas[top:bottom] = cv2.multiply(canvas[top:bottom], cv2.merge([dark] * 4), dtype=cv2.CV_8U)
-
-
-def develop(
-    canvas: UInt8[np.ndarray, "h w 4"], camera: Camera, size: tuple[int, int], rng: np.random.Generator
-) -> bytes:
-    """The JPEG file that the camera writes of what is on `canvas`."""
-    height, width = size
-    small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
-    picture = cv2.cvtColor(small, cv2.COLOR_RGBA2RGB)
-    light = _light(cv2.extractChannel(small, 3), camera, rng)
-    picture = cv2.multiply(picture, cv2.merge([light, light, light]), dtype=cv2.CV_8U)
-    sigma = camera.blur + 0.35 * max(0.0, rng.normal(0.0, 1.0) - 0.9) * height / 128
-    if sigma > 0.2:
-        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
-    picture = cv2.LUT(picture, _tones(camera, rng))
-    top, left = int(rng.integers(0, height)), int(rng.integers(0, width))
-    grain = camera.noise[top : top + height, left : left + width]
-    picture = cv2.add(picture, grain, dtype=cv2.CV_8U)
-    file: bytes = simplejpeg.encode_jpeg(picture, quality=camera.quality, colorspace="RGB", colorsubsampling="420")
-    return file
-
-
-def _light(near: UInt8[np.ndarray, "h w"], camera: Camera, rng: np.random.Generator) -> Float32[np.ndarray, "h w"]:
-    """How bright each pixel is lit: rounded bodies, dark creases, folds of cloth, a slow change over the picture."""
-    height, width = near.shape
-    surface = near.astype(np.float32) / 255.0
-    unit = height / 128
-    soft = cv2.GaussianBlur(surface, (0, 0), 2.6 * unit)
-    slope = cv2.Sobel(soft, cv2.CV_32F, 1, 0, ksize=3)
-    body = np.minimum(1.0, 4.0 * surface)
-    folds = cv2.resize(rng.standard_normal((14, 8), dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    crease = np.minimum(0.0, surface - soft + 0.12)
-    directed = (1.0 - camera.ambience) * camera.light
-    ramp = np.linspace(1.0 - 0.08 * camera.light, 1.0 + 0.08 * camera.light, width, dtype=np.float32)[::-1]
-    lit = 1.03 + body * (0.9 * directed / unit * slope * 1.6 + 0.055 * folds) + 0.35 * crease
-    return np.minimum(np.maximum(lit, 0.45), 1.4) * ramp
-
-
-def _tones(camera: Camera, rng: np.random.Generator) -> UInt8[np.ndarray, "1 256 3"]:
-    """The camera's tones under the exposure and white balance of one moment."""
-    exposure = 255.0 * np.exp(rng.normal(0.0, 0.06)) * (1.0 + rng.normal(0.0, 0.012, 3))
-    return np.minimum(np.maximum(camera.tones * exposure, 0.0), 255.0).astype(np.uint8)[None]
-
-
-def _scene(rng: np.random.Generator, canvas: tuple[int, int], elevation: float) -> UInt8[np.ndarray, "h w 4"]:
+def panorama(rng: np.random.Generator, canvas: tuple[int, int], elevation: float) -> UInt8[np.ndarray, "h w 4"]:
     """Places that run into each other, each ground in perspective and what stands behind it; channel 4 stays 0."""
     height, width = int(1.12 * canvas[0]), PANORAMA * canvas[1]
     horizon = int(height * max(-0.2, 0.62 - 2.1 * elevation))
     picture = np.zeros((height, width, 3), np.float32)
     for middle in range(PLACES):
-        place = np.zeros((height, width, 4), np.uint8)
-        _ground(rng, place, horizon)
-        if horizon > 8:
-            _backdrop(rng, place[:horizon])
+        place = painted_place(rng, (height, width), horizon)
         away = np.abs((np.arange(width) + 0.5) * PLACES / width - 0.5 - middle)
         away = np.minimum(away, PLACES - away)
         picture += place[..., :3] * np.clip(4.0 * (0.625 - away), 0.0, 1.0).astype(np.float32)[:, None]
+    return weathered(rng, picture, 1.6 * canvas[0] / 256)
+
+
+def painted_place(rng: np.random.Generator, size: tuple[int, int], horizon: int) -> UInt8[np.ndarray, "h w 4"]:
+    """One place of (height, width): ground below the row `horizon`, and what stands behind it; channel 4 stays 0."""
+    place = np.zeros((*size, 4), np.uint8)
+    _ground(rng, place, horizon)
+    if horizon > 8:
+        _backdrop(rng, place[:horizon])
+    return place
+
+
+def weathered(
+    rng: np.random.Generator, picture: Float32[np.ndarray, "h w 3"], blur: float
+) -> UInt8[np.ndarray, "h w 4"]:
+    """The painting with stains and roughness, out of focus by `blur` pixels; channel 4 is 0."""
+    height, width = picture.shape[:2]
     coarse = rng.normal(0.0, 5.0, (12, 60)).astype(np.float32)
     texture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     texture += rng.normal(0.0, 4.0, (height, width)).astype(np.float32)
     scene = np.zeros((height, width, 4), np.uint8)
-    blurred = cv2.GaussianBlur(picture + texture[..., None], (0, 0), 1.6 * canvas[0] / 256)
-    scene[..., :3] = np.clip(blurred, 0, 255)
+    scene[..., :3] = np.clip(cv2.GaussianBlur(picture + texture[..., None], (0, 0), blur), 0, 255)
     return scene
 
 
