@@ -8,7 +8,9 @@ from pathlib import Path
 import reunite
 
 SOURCE = Path(reunite.__file__).parent
-ROOMS = ["types", "images", "model", "neighbors", "cluster", "identities", "losses", "train", "recipes", "testing", "evaluate", "cli"]
+ROOMS = [
+    "types", "images", "model", "neighbors", "cluster", "identities", "losses", "train", "recipes", "testing", "evaluate", "cli",
+]  # fmt: skip
 BASE = {"errors", "files", "__init__"}
 
 

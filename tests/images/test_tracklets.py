@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import tracklets as oracle
 
+from oracles import tracklets as oracle
 from reunite.errors import InputError
 from reunite.images.tracklets import Frames, each_alone, group_tracklets
 from reunite.types import Images

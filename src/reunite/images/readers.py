@@ -20,7 +20,7 @@ from reunite.images.layouts import (
 from reunite.images.public import PUBLIC
 from reunite.images.splits import Listing, dataset_of
 from reunite.images.tables import CSV_EXTENSIONS, PARQUET_EXTENSIONS, read_table
-from reunite.images.video import video_reader
+from reunite.images.video.recognise import video_reader
 from reunite.types import Dataset
 
 TABLES = ("table.csv", "table.parquet")

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from reunite.errors import ImageError, InputError, ReaderError
-from reunite.images.crops import CameraCrops, Crops, crop_tracks
-from reunite.images.mot import read_mot, write_mot
 from reunite.images.readers import read
+from reunite.images.tracker.crops import CameraCrops, Crops, crop_tracks
+from reunite.images.tracker.mot import read_mot, write_mot
 
 HEIGHT, WIDTH, FRAMES = 72, 128, 6
 COLOURS = {1: (220, 30, 30), 2: (30, 200, 40), 5: (40, 50, 230)}

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reunite.errors import ImageError
-from reunite.images.cutting import clip_boxes, cut_frames
-from reunite.images.footage import Frame
 from reunite.images.loading import available_cores
-from reunite.images.mot import MotTracks
+from reunite.images.tracker.cutting import clip_boxes, cut_frames
+from reunite.images.tracker.footage import Frame
+from reunite.images.tracker.mot import MotTracks
 
 sides = st.one_of(st.floats(-40, 40), st.sampled_from([-1e300, 1e300, 1.7e308, 0.5, 2.5]))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from reunite.errors import ReaderError
 from reunite.images.layouts import IMAGE_EXTENSIONS, image_files
 from reunite.images.splits import Listing, counted, first_three
-from reunite.images.video_folders import half_a_layout, refuse_empty, subfolders
+from reunite.images.video.folders import half_a_layout, refuse_empty, subfolders
 
 NAME = "DukeMTMC-VideoReID"
 PARTS = ("train", "query", "gallery")

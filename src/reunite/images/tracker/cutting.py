@@ -13,9 +13,9 @@ import simplejpeg
 from jaxtyping import Bool, Float64, Int64
 
 from reunite.errors import ImageError
-from reunite.images.footage import Footage, Frame
 from reunite.images.loading import available_cores
-from reunite.images.mot import MotTracks
+from reunite.images.tracker.footage import Footage, Frame
+from reunite.images.tracker.mot import MotTracks
 
 FEWEST_PIXELS = 2
 """A box of which less is in the picture, in width or in height, counts as outside."""

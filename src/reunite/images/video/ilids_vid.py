@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from reunite.errors import ReaderError
-from reunite.images.camera_pairs import (
+from reunite.images.splits import Listing, counted, first_three
+from reunite.images.video.camera_pairs import (
     CameraPair,
     Division,
     Shots,
@@ -13,8 +14,7 @@ from reunite.images.camera_pairs import (
     published_division,
     stated_division,
 )
-from reunite.images.matlab import read_matrix
-from reunite.images.splits import Listing, counted, first_three
+from reunite.images.video.matlab import read_matrix
 
 ILIDS_VID = CameraPair(
     name="iLIDS-VID",

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from reunite.errors import ReaderError
-from reunite.images.camera_pairs import (
+from reunite.images.splits import Listing, counted, first_three
+from reunite.images.video.camera_pairs import (
     CameraPair,
     Division,
     Shots,
@@ -15,7 +16,6 @@ from reunite.images.camera_pairs import (
     published_division,
     stated_division,
 )
-from reunite.images.splits import Listing, counted, first_three
 
 PRID2011 = CameraPair(
     name="PRID2011",

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reunite.errors import InputError, ReaderError
-from reunite.images.mot import MotTracks, looks_like_mot, read_mot, write_mot
+from reunite.images.tracker.mot import MotTracks, looks_like_mot, read_mot, write_mot
 
 Row = tuple[int, int, float, float, float, float, float]
 

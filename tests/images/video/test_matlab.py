@@ -9,7 +9,7 @@ import pytest
 from scipy.io import savemat
 
 from reunite.errors import ReaderError
-from reunite.images.matlab import read_matrix
+from reunite.images.video.matlab import read_matrix
 
 
 def put_matrix(path: Path, variable: str, value: object, **options: object) -> None:

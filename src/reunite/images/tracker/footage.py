@@ -18,8 +18,8 @@ import numpy as np
 from reunite.errors import ImageError, ReaderError
 from reunite.images.decoding import Pixels8, decode
 from reunite.images.layouts import IMAGE_EXTENSIONS
-from reunite.images.mot import looks_like_mot
 from reunite.images.splits import counted, first_three
+from reunite.images.tracker.mot import looks_like_mot
 
 VIDEO_EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 SEQUENCE = "img1"

@@ -14,7 +14,7 @@ import numpy as np
 from reunite.errors import InputError, ReaderError
 from reunite.images.layouts import image_files, no_images
 from reunite.images.splits import FEWEST_IDENTITIES, Listing, counted, divide_identities, first_three
-from reunite.images.video_folders import half_a_layout, refuse_empty, subfolders
+from reunite.images.video.folders import half_a_layout, refuse_empty, subfolders
 
 
 @dataclass(frozen=True)

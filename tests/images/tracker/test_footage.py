@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reunite.errors import ImageError, ReaderError
-from reunite.images.footage import MissingFrame, find_cameras, frame_rate, natural, open_footage
+from reunite.images.tracker.footage import MissingFrame, find_cameras, frame_rate, natural, open_footage
 
 ROW = "1,1,0,0,5,5,1\n"
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}

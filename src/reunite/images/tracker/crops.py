@@ -19,10 +19,18 @@ from jaxtyping import Int64
 
 from reunite.errors import ImageError, InputError, ReaderError
 from reunite.files import replacing
-from reunite.images.cutting import FEWEST_PIXELS, Cut, clip_boxes, crop_path, cut_frames
-from reunite.images.footage import CameraFiles, Footage, MissingFrame, find_cameras, frame_rate, images_in, open_footage
-from reunite.images.mot import LeftOut, MotTracks, read_mot
 from reunite.images.splits import counted, first_three
+from reunite.images.tracker.cutting import FEWEST_PIXELS, Cut, clip_boxes, crop_path, cut_frames
+from reunite.images.tracker.footage import (
+    CameraFiles,
+    Footage,
+    MissingFrame,
+    find_cameras,
+    frame_rate,
+    images_in,
+    open_footage,
+)
+from reunite.images.tracker.mot import LeftOut, MotTracks, read_mot
 
 TABLE = "table.csv"
 RECORD = "crops.json"
@@ -107,7 +115,7 @@ def crop_tracks(
     and time of change) or with another quality is refused, not mixed.
 
     Args:
-        folder: tracks and footage of one or more cameras; see `reunite.images.footage.find_cameras`.
+        folder: tracks and footage of one or more cameras; see `reunite.images.tracker.footage.find_cameras`.
         out: folder for the crops; created.
         rate: frames per second of all cameras; None takes what videos and seqinfo.ini tell.
         on_error: "raise" stops at rows that cannot be used; "skip" leaves them out, counts them by reason and names

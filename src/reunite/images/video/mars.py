@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from reunite.errors import ReaderError
-from reunite.images.matlab import read_matrix
 from reunite.images.splits import Listing, counted, first_three
-from reunite.images.video_folders import half_a_layout
+from reunite.images.video.folders import half_a_layout
+from reunite.images.video.matlab import read_matrix
 from reunite.types import UNKNOWN
 
 FOLDERS = ("bbox_train", "bbox_test")

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from reunite.images.duke_video import duke_video_listing, is_duke_video
-from reunite.images.ilids_vid import ILIDS_VID, ilids_vid_listing
-from reunite.images.mars import is_mars, mars_listing
-from reunite.images.prid2011 import PRID2011, prid2011_listing
 from reunite.images.splits import Listing
+from reunite.images.video.duke import duke_video_listing, is_duke_video
+from reunite.images.video.ilids_vid import ILIDS_VID, ilids_vid_listing
+from reunite.images.video.mars import is_mars, mars_listing
+from reunite.images.video.prid2011 import PRID2011, prid2011_listing
 
 
 def video_reader(folder: Path, split_seed: int) -> Callable[[], Listing] | None:

@@ -1,0 +1,1 @@
+"""From the output of a tracker to pictures of its tracks."""
