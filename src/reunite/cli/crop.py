@@ -9,7 +9,7 @@ import typer
 
 from reunite.cli.display import console, counting, errors
 from reunite.cli.options import OnBox, Rate, on_error_of
-from reunite.images.crops import Crops, crop_tracks
+from reunite.images.tracker.crops import Crops, crop_tracks
 
 
 def crop(
