@@ -27,8 +27,7 @@ from reunite.train.describe import set_field
 from reunite.train.run import write_json
 from reunite.types import Dataset
 
-UNVIDEO = ("cluster_contrast_video", "buc_video", "dbc_video")
-SUPERVISED = ("cluster_contrast", "cluster_contrast_infomap", "instance_memory", "hct", "buc", "dbc")
+UNSUPERVISED = ("cluster_contrast", "cluster_contrast_infomap", "instance_memory", "hct", "buc", "dbc")
 VIDEO = ("cluster_contrast_video", "buc_video", "dbc_video")
 SUPERVISED = ("cluster_loss", "support_neighbor", "triplet", "identity")
 ROUNDS = 10
