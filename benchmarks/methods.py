@@ -94,7 +94,9 @@ def _sized(recipe: Recipe, dataset: Dataset, passes: int) -> Recipe:
         )
     assert isinstance(recipe.batches, IdentityBatches)
     images = 8 if recipe.batches.images == 16 else 4
-    batches = replace(recipe.batches, identities=64 // images, images=images, iterations=trained // (64 * frames * ROUNDS))
+    batches = replace(
+        recipe.batches, identities=64 // images, images=images, iterations=trained // (64 * frames * ROUNDS)
+    )
     common = replace(common, batches=batches)
     if isinstance(recipe.clusterer, reunite.JaccardDBSCAN):
         common = replace(common, clusterer=reunite.JaccardDBSCAN(k1=20, k2=6, eps=0.6, min_samples=4))

@@ -9,7 +9,8 @@ import reunite
 
 SOURCE = Path(reunite.__file__).parent
 ROOMS = [
-    "types", "images", "model", "neighbors", "cluster", "identities", "losses", "train", "recipes", "testing", "evaluate", "cli",
+    "types", "images", "model", "neighbors", "cluster", "identities",
+    "losses", "train", "recipes", "testing", "evaluate", "cli",
 ]  # fmt: skip
 BASE = {"errors", "files", "__init__"}
 

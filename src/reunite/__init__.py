@@ -24,7 +24,9 @@ from reunite.errors import (
     TrainingError,
     WeightsError,
 )
-from reunite.evaluate import clustering_scores, retrieval_scores
+from reunite.evaluate import clustering_scores, identity_f1, retrieval_scores
+from reunite.identities import Identities, TrackIdentities, identify, identify_tracks, summarise
+from reunite.images.scenes import render_scenes
 from reunite.images.synthetic import render_walkers
 from reunite.losses import (
     BatchHardTripletLoss,
@@ -59,6 +61,7 @@ __all__ = [
     "Dispersion",
     "Encoder",
     "EncoderSpec",
+    "Identities",
     "IdentityBatches",
     "IdentityLoss",
     "ImageError",
@@ -79,18 +82,24 @@ __all__ = [
     "Scores",
     "ShuffledBatches",
     "SupportNeighborLoss",
+    "TrackIdentities",
     "TrainingError",
     "WeightedSum",
     "WeightsError",
     "clustering_scores",
     "embed",
+    "identify",
+    "identify_tracks",
+    "identity_f1",
     "images",
     "jaccard_graph",
     "load_recipe",
     "nearest_neighbors",
     "recipes",
+    "render_scenes",
     "render_walkers",
     "rerank",
     "retrieval_scores",
+    "summarise",
     "train",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 
 import cv2
@@ -12,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from reunite import Run, render_walkers
-from reunite.cli import main
 
 QUICK = [
     "--set", "encoder.image_size=32,16",
@@ -24,23 +22,6 @@ QUICK = [
     "--set", "batches.iterations=3",
     "--set", "rounds=2",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def reunite(monkeypatch, capsys):
-    """Runs `reunite ARGUMENTS`; gives back exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["reunite", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "160")
-        try:
-            code = main()
-        except SystemExit as end:
-            code = end.code
-        printed = capsys.readouterr()
-        return code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

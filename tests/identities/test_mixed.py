@@ -1,4 +1,4 @@
-"""Tracks of two people: against a scan of all cuts, and what is found on simulated tracks."""
+"""Tracks of two individuals: against a scan of all cuts, and what is found on simulated tracks."""
 
 from itertools import pairwise
 from pathlib import Path

@@ -99,3 +99,48 @@ def identity_f1_by_permutations(
         best = max(best, right)
     reported, present = int(frames[labels >= 0].sum()), int(frames[identity >= 0].sum())
     return 2 * best / (reported + present), best / reported if reported else 0.0, best / present
+
+
+def camera_means_by_loops(rows: np.ndarray, camera: np.ndarray, fewest: int) -> np.ndarray:
+    """For each row the mean of its camera's rows, of all rows where these are too few; zeros without two such cameras."""
+    seen_by = {code: [i for i in range(len(rows)) if camera[i] == code] for code in set(camera.tolist())}
+    enough = {code: members for code, members in seen_by.items() if code != -1 and len(members) >= fewest}
+    means = np.zeros(rows.shape)
+    for i, code in enumerate(camera.tolist()):
+        if len(enough) >= 2:
+            members = enough.get(code, range(len(rows)))
+            means[i] = sum(rows[j].astype(np.float64) for j in members) / len(members)
+    return means
+
+
+def summaries_by_loops(
+    frames: list[np.ndarray], camera: np.ndarray, center: bool, fewest: int
+) -> list[tuple[np.ndarray, np.ndarray, int, float]]:
+    """Of each track its embedding, its two parts, where they meet and how far they are apart."""
+    readable = [[k for k, frame in enumerate(track) if not any(np.isnan(frame))] for track in frames]
+    rows = [unit(np.array([track[k] for k in kept])) for track, kept in zip(frames, readable, strict=True)]
+    means = np.array([unit(each.mean(axis=0)[None])[0] for each in rows])
+    offset = camera_means_by_loops(means, camera, fewest) if center else np.zeros(means.shape)
+    found = []
+    for each, kept, mean, shift in zip(rows, readable, means, offset, strict=True):
+        place, distance = cut_by_scan(each - shift, 4)
+        parts = [each[:place], each[place:]] if place else [each, each]
+        directions = [unit(unit(part.mean(axis=0)[None]) - shift)[0] for part in parts]
+        found.append((unit((mean - shift)[None])[0], np.array(directions), kept[place] if place else 0, distance))
+    return found
+
+
+def nearest_identities(
+    parts: np.ndarray, rows: np.ndarray, labels: np.ndarray, taken: set[int], eps: float
+) -> tuple[int, ...]:
+    """The label within `eps` of each part by mean distance to its members, of those that are not taken; or -1."""
+    found = []
+    for part in parts:
+        every = np.vstack([rows, part])
+        near = [
+            (mean_distance(every, [len(rows)], [i for i in range(len(rows)) if labels[i] == name]), name)
+            for name in sorted(set(labels.tolist()) - {-1} - taken)
+        ]
+        distance, name = min(near, default=(np.inf, -1))
+        found.append(name if distance <= eps else -1)
+    return tuple(found)

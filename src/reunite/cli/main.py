@@ -14,6 +14,7 @@ from reunite.cli.demo import demo
 from reunite.cli.display import errors
 from reunite.cli.embed import embed
 from reunite.cli.evaluate import evaluate
+from reunite.cli.identify import identify
 from reunite.cli.report import report
 from reunite.cli.train import train
 from reunite.errors import ReuniteError
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (demo, train, evaluate, embed, crop, report):
+for verb in (demo, train, evaluate, embed, crop, identify, report):
     app.command()(verb)
 
 

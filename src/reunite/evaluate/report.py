@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from pathlib import PurePath
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from reunite.errors import InputError
 from reunite.evaluate.figures import ROUND_COLUMNS, map_rows, project, round_charts, scatter_map
+from reunite.evaluate.page import Section, card, fact_list, missing, number, page
 from reunite.evaluate.report_words import LIMITS, READING
 from reunite.evaluate.thumbnails import (
     ClusterExample,
@@ -92,50 +92,24 @@ def report(story: RunStory, *, seed: int = 0) -> str:
     Only samples are decoded and drawn, so 100,000 images make a page as small as 1,000 do. What a run does not have is
     left out with a sentence that says so, and a picture that cannot be read is a grey box.
     """
-    sections = [
-        ("scores", "Scores", _scores(story)),
-        ("rounds", "Round by round", _rounds(story)),
-        ("ranked", "What a search finds", _ranked(story, np.random.default_rng(seed))),
-        ("map", "Map of the embeddings", _map(story, seed)),
-        ("clusters", "Example clusters", _clusters(story, np.random.default_rng(seed))),
-        ("noise", "Images without a cluster", _noise(story, np.random.default_rng(seed))),
-        ("time", "Where the time went", _time(story)),
-        ("recipe", "Recipe", f'<pre tabindex="0" aria-label="recipe">{escape(story.recipe)}</pre>'),
-        ("facts", "Facts", _facts(story)),
-        ("reading", "How to read this page", READING),
-        ("limits", "What this may not be used for", LIMITS),
-    ]
-    style = files("reunite.evaluate").joinpath("report.css").read_text(encoding="utf-8")
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
-    body = "\n".join(
-        f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{title}</h2>\n{text}\n</section>'
-        for name, title, text in sections
+    return page(
+        "run report",
+        story.title,
+        result(story),
+        [
+            Section("scores", "Scores", _scores(story)),
+            Section("rounds", "Round by round", _rounds(story)),
+            Section("ranked", "What a search finds", _ranked(story, np.random.default_rng(seed))),
+            Section("map", "Map of the embeddings", _map(story, seed)),
+            Section("clusters", "Example clusters", _clusters(story, np.random.default_rng(seed))),
+            Section("noise", "Images without a cluster", _noise(story, np.random.default_rng(seed))),
+            Section("time", "Where the time went", _time(story)),
+            Section("recipe", "Recipe", f'<pre tabindex="0" aria-label="recipe">{escape(story.recipe)}</pre>'),
+            Section("facts", "Facts", fact_list(story.facts)),
+            Section("reading", "How to read this page", READING),
+            Section("limits", "What this may not be used for", LIMITS),
+        ],
     )
-    title = escape(story.title)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="Reunite">
-<title>{title} · Reunite</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<p class="kind">Reunite · run report</p>
-<h1>{title}</h1>
-<p class="result">{escape(result(story))}</p>
-<nav aria-label="Sections">{links}</nav>
-</header>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
 
 
 def result(story: RunStory) -> str:
@@ -144,11 +118,11 @@ def result(story: RunStory) -> str:
     if after is None:
         count, noise = _counts(story)
         share = f"{100 * noise / max(1, len(story.train)):.0f} % noise"
-        return f"Found {_number(count, 'cluster')} among {_number(len(story.train), story.unit)}, {share}."
+        return f"Found {number(count, 'cluster')} among {number(len(story.train), story.unit)}, {share}."
     known = story.query.identity[story.query.identity >= 0]
     trained = story.train.identity[story.train.identity >= 0]
     apart = len(known) and len(trained) and not np.isin(known, trained).any()
-    on = "on individuals never trained on" if apart else f"on {_number(after.queries, 'query', 'queries')}"
+    on = "on individuals never trained on" if apart else f"on {number(after.queries, 'query', 'queries')}"
     if before is None:
         return f"mAP is {100 * after.mAP:.1f} {on}."
     start, end = f"{100 * before.mAP:.1f}", f"{100 * after.mAP:.1f}"
@@ -166,17 +140,9 @@ def _counts(story: RunStory) -> tuple[int, int]:
     return len(np.unique(story.labels[story.labels >= 0])), int((story.labels < 0).sum())
 
 
-def _number(count: int, noun: str, plural: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
 def _individuals(images: Images) -> int:
     """How many individuals are known among the images."""
     return len(np.unique(images.identity[images.identity >= 0]))
-
-
-def _missing(sentence: str) -> str:
-    return f'<p class="missing">{sentence}</p>'
 
 
 def _scores(story: RunStory) -> str:
@@ -187,17 +153,15 @@ def _scores(story: RunStory) -> str:
             cards.append(_score_card(name, getattr(after, attribute), getattr(before, attribute) if before else None))
     count, noise = _counts(story)
     known = _individuals(story.train)
-    images, share = _number(len(story.train), story.unit), 100 * noise / max(1, len(story.train))
-    true = f"for {_number(known, 'known individual')}" if known else f"among {images}"
-    cards += [_card("clusters", f"{count:,}", true), _card("noise", f"{share:.1f} %", f"{noise:,} of {images}")]
+    images, share = number(len(story.train), story.unit), 100 * noise / max(1, len(story.train))
+    true = f"for {number(known, 'known individual')}" if known else f"among {images}"
+    cards += [card("clusters", f"{count:,}", true), card("noise", f"{share:.1f} %", f"{noise:,} of {images}")]
     text = f'<dl class="cards">{"".join(cards)}</dl>'
     if after is None:
-        return text + _missing("Retrieval was not measured: there are no scored queries with a match in the gallery.")
+        return text + missing("Retrieval was not measured: there are no scored queries with a match in the gallery.")
     skipped = f"; {after.skipped:,} more have no match there" if after.skipped else ""
     compared = "" if before else " The untrained model was not measured."
-    note = (
-        f"Retrieval over {_number(after.queries, 'query', 'queries')} in {len(story.gallery):,} gallery {story.unit}s"
-    )
+    note = f"Retrieval over {number(after.queries, 'query', 'queries')} in {len(story.gallery):,} gallery {story.unit}s"
     return f'{text}<p class="note">{note}{skipped}, in percent.{compared}</p>'
 
 
@@ -207,16 +171,12 @@ def _score_card(name: str, after: float, before: float | None) -> str:
         change = f"from {100 * before:.1f} <b>{100 * (after - before):+.1f}</b>"
         mark = f'<b style="left:{100 * before:.1f}%"></b>'
     meter = f'<span class="meter" aria-hidden="true"><i style="width:{100 * after:.1f}%"></i>{mark}</span>'
-    return _card(name, f"{100 * after:.1f}", change, meter)
-
-
-def _card(name: str, value: str, note: str, meter: str = "") -> str:
-    return f'<div class="card"><dt>{name}</dt><dd>{value}<small>{note}</small>{meter}</dd></div>'
+    return card(name, f"{100 * after:.1f}", change, meter)
 
 
 def _rounds(story: RunStory) -> str:
     if len(story.rounds) < 2:
-        return _missing(f"Curves need two rounds; this run has {_number(len(story.rounds), 'round')}.")
+        return missing(f"Curves need two rounds; this run has {number(len(story.rounds), 'round')}.")
     charts = "".join(
         f'<figure class="chart"><figcaption>{title}</figcaption>{drawing}</figure>'
         for title, drawing in round_charts(story.rounds, _individuals(story.train))
@@ -248,16 +208,16 @@ def _cell(value: int | float | None, number_format: str) -> str:
 
 def _ranked(story: RunStory, rng: np.random.Generator) -> str:
     if story.query_embeddings is None or story.gallery_embeddings is None:
-        return _missing("There are no ranked lists: the run has no embeddings of a query and a gallery.")
+        return missing("There are no ranked lists: the run has no embeddings of a query and a gallery.")
     if not (story.query.identity >= 0).any() or not (story.gallery.identity >= 0).any():
-        return _missing("There are no ranked lists: without known individuals nothing tells right from wrong.")
+        return missing("There are no ranked lists: without known individuals nothing tells right from wrong.")
     precision = story.after.average_precision if story.after else None
     lists = ranked_lists(story.query, story.gallery, story.query_embeddings, story.gallery_embeddings, precision, rng)
     if not lists:
-        return _missing("There are no ranked lists: no query has a match in the gallery.")
+        return missing("There are no ranked lists: no query has a match in the gallery.")
     choice = "drawn at random" if precision is None else "the best, the middle and the worst by average precision (AP)"
     return (
-        f'<p class="note">{_number(len(lists), "search", "searches")}: {choice}. Each row is a query and the gallery '
+        f'<p class="note">{number(len(lists), "search", "searches")}: {choice}. Each row is a query and the gallery '
         "images most similar to it, with their cosine similarity. ✓ is the same individual, ✗ another one. Images of "
         "the same individual by the same camera are ignored, as in the scores.</p>"
     ) + "".join(_ranked_list(story, found) for found in lists)
@@ -283,18 +243,18 @@ def _ranked_list(story: RunStory, found: RankedList) -> str:
 
 def _map(story: RunStory, seed: int) -> str:
     if story.train_embeddings is None:
-        return _missing("There is no map: the run has no embeddings of its training images.")
+        return missing("There is no map: the run has no embeddings of its training images.")
     rows = map_rows(story.labels, MAP_POINTS, np.random.default_rng(seed))
     points = project(story.train_embeddings[rows], seed)
     if points is None:
-        return _missing("There is no map: it needs ten images or more with embeddings that differ.")
+        return missing("There is no map: it needs ten images or more with embeddings that differ.")
     labels, identity = story.labels[rows], story.train.identity[rows]
     clusters, noise = len(np.unique(labels[labels >= 0])), int((labels < 0).sum())
-    caption = f"By cluster: {_number(clusters, 'cluster')}, {_number(noise, f'noise {story.unit}')} (grey crosses)"
+    caption = f"By cluster: {number(clusters, 'cluster')}, {number(noise, f'noise {story.unit}')} (grey crosses)"
     panels = [("cluster", caption, labels)]
     individuals = len(np.unique(identity[identity >= 0]))
     if individuals:
-        panels.append(("identity", f"By identity: {_number(individuals, 'known individual')}", identity))
+        panels.append(("identity", f"By identity: {number(individuals, 'known individual')}", identity))
     drawn = ""
     for name, title, groups in panels:
         drawing = scatter_map(points, groups, name=f"map-{name}", description=f"Map of the embeddings by {name}")
@@ -313,7 +273,7 @@ def _map(story: RunStory, seed: int) -> str:
 def _clusters(story: RunStory, rng: np.random.Generator) -> str:
     examples = cluster_examples(story.labels, story.train.identity, story.train_embeddings, rng)
     if not examples:
-        return _missing("There are no clusters to show: the last round found none.")
+        return missing("There are no clusters to show: the last round found none.")
     order = "from the most to the least central" if story.train_embeddings is not None else "drawn at random"
     known = " ✗ marks individuals other than the cluster's most frequent one." if _individuals(story.train) else ""
     shown = (
@@ -325,7 +285,7 @@ def _clusters(story: RunStory, rng: np.random.Generator) -> str:
 
 
 def _cluster(story: RunStory, example: ClusterExample) -> str:
-    images, facts = story.train, [_number(example.size, story.unit)]
+    images, facts = story.train, [number(example.size, story.unit)]
     if not math.isnan(example.purity):
         facts.append(f"purity {100 * example.purity:.0f}\u00a0%")
     if not math.isnan(example.cohesion):
@@ -345,9 +305,9 @@ def _cluster(story: RunStory, example: ClusterExample) -> str:
 def _noise(story: RunStory, rng: np.random.Generator) -> str:
     rows = noise_examples(story.labels, rng)
     if not len(rows):
-        return _missing("There is no noise: every training image belongs to a cluster.")
+        return missing("There is no noise: every training image belongs to a cluster.")
     count = int((story.labels < 0).sum())
-    text = f"{len(rows)} of {_number(count, 'image')} without a cluster, drawn at random. " if len(rows) < count else ""
+    text = f"{len(rows)} of {number(count, 'image')} without a cluster, drawn at random. " if len(rows) < count else ""
     items = "".join(plain_item(story.train, int(row), "noise") for row in rows)
     return (
         f'<p class="note">{text}The clusterer put them into no group, so the last round was not trained on them.</p>'
@@ -363,7 +323,7 @@ def _time(story: RunStory) -> str:
     }
     total = sum(sum(values) for values in seconds.values())
     if not total:
-        return _missing("Times were not recorded.")
+        return missing("Times were not recorded.")
     rows = ""
     for title, values in seconds.items():
         share = 100 * sum(values) / total
@@ -383,10 +343,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _facts(story: RunStory) -> str:
-    if not story.facts:
-        return _missing("None were recorded.")
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in story.facts.items())
-    return f'<dl class="facts">{rows}</dl>'

@@ -10,3 +10,15 @@ a guess: even a pure one may be only half of an individual.</p>"""
 LIMITS = """<p>Not for identifying or following people who have not agreed to it, and not for surveillance. Not for any
 decision about a person: a confident answer can be wrong, as ranked lists show, and errors are rarely spread evenly over
 groups of people. A score on this data says little about other cameras, places or times.</p>"""
+
+IDENTITY_READING = """<p>Look at the <b>doubtful tracks</b> first. <b>Confidence</b> is a margin, not a probability: 0
+means that a track could as well be the second best, 1 that everybody else is far away, and 0.9 does not say that nine of
+ten are right. The usual errors are one individual in two rows, often one for each camera or for front and back, and two
+individuals in one row, often in similar clothes. The first kind is found among the <b>tracks alone</b>, the second by
+going through the pictures of a row. Numbers of individuals are names and nothing more: another run gives others. The
+pictures show one frame of each track; where it is a bad one, look at the track itself.</p>"""
+
+IDENTITY_LIMITS = """<p>Not for identifying or following people who have not agreed to it, and not for surveillance. Not
+for any decision about a person: a confident answer can be wrong, and errors are rarely spread evenly over groups of
+people. Nobody on this page is identified: a row says that some tracks look alike. This page holds pictures of them, so
+keep it as safe as the footage.</p>"""

@@ -47,7 +47,7 @@ def two_parts(frames: Float[np.ndarray, "t d"], shortest: int = 4) -> TwoParts:
         frames: (t, d) embeddings of the frames in order of time; their lengths do not matter.
         shortest: frames that each part has at least, 2 or more. Frames of somebody who walks past are taken for a person
             of their own only where they are most of such a part: a part of which half is wrong is at a distance of 0.3
-            at most if the two people are at 1. With 4, one or two wrong frames are at 0.14 at most, three at 0.65.
+            at most if the two individuals are at 1. With 4, one or two wrong frames are at 0.14 at most, three at 0.65.
 
     Raises:
         InputError: frames that are not finite, or `shortest` below 2.

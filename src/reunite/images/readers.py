@@ -20,6 +20,7 @@ from reunite.images.layouts import (
 from reunite.images.public import PUBLIC
 from reunite.images.splits import Listing, dataset_of
 from reunite.images.tables import CSV_EXTENSIONS, PARQUET_EXTENSIONS, read_table
+from reunite.images.tracker.footage import is_footage
 from reunite.images.video.recognise import video_reader
 from reunite.types import Dataset
 
@@ -76,6 +77,11 @@ def _listing(root: Path, split_seed: int) -> Listing:
     for folder, reader_inside in inside.items():
         listing = reader_inside()
         return replace(listing, origin=f"{listing.origin} (in {folder})")
+    if is_footage(root):  # its folders are cameras, and would be taken for identities
+        raise ReaderError(
+            f"{root} holds the output of a tracker and its footage. Cut the tracks out with `reunite crop {root} --out "
+            "CROPS`, and pass CROPS."
+        )
     return folder_listing(root)
 
 

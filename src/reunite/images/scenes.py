@@ -86,7 +86,7 @@ def render_scenes(
 
     The tracker is simulated from what can be seen: boxes of the visible part tremble; who is mostly hidden is not
     detected; a track that finds nobody for more than half a second ends, and a new one begins where the walker is seen
-    again; and after 8 in 100 crossings of two people their tracks go on with each other's person. False alarms do not
+    again; and after 8 in 100 crossings of two individuals their tracks go on with each other's person. False alarms do not
     occur. The same arguments give the same files, byte for byte, with the same OpenCV and libjpeg-turbo.
 
     The folder holds, for camera n, `cam{n}/000001.jpg` and so on (or `cam{n}.mp4`) and `cam{n}.txt`, rows

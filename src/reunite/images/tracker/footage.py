@@ -111,6 +111,15 @@ def find_cameras(folder: str | Path) -> list[CameraFiles]:
     return cameras
 
 
+def is_footage(folder: Path) -> bool:
+    """Whether a folder holds a tracker's output: a text file with rows of tracks, or a sequence of MOTChallenge."""
+    if not folder.is_dir():
+        return False
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    sequence = (folder / SEQUENCE).is_dir() or any((entry / SEQUENCE).is_dir() for entry in entries)
+    return sequence or any(_is_text(entry) and looks_like_mot(entry) for entry in entries)
+
+
 def frame_rate(footage: Path) -> float | None:
     """Frames per second as a video, or the seqinfo.ini of a sequence, tells it; None where nothing does.
 

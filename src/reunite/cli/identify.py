@@ -1,0 +1,162 @@
+"""`reunite identify`: from the tracks of several cameras to individuals."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from reunite import __version__, images
+from reunite.cli.crop import cut_with_progress
+from reunite.cli.display import console, counting, errors
+from reunite.cli.embed import every_image
+from reunite.cli.identity_files import Result, summary, write_identity_mot, write_tables
+from reunite.cli.options import Device, OnBox, Rate, accelerator_of, on_error_of
+from reunite.cli.parts import checkpoint_mark, embed_in_parts
+from reunite.errors import InputError
+from reunite.evaluate.identity_page import IdentityStory, identity_page, identity_result
+from reunite.files import replacing
+from reunite.identities.summaries import summarise
+from reunite.identities.tracks import identify_tracks
+from reunite.images.fingerprint import fingerprint
+from reunite.images.tracker.crops import Crops
+from reunite.images.tracker.footage import is_footage
+from reunite.images.tracklets import Frames, Tracklets, each_alone, group_tracklets
+from reunite.train.run import Run, write_json
+
+
+def identify(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="A tracker's output with its footage, or a table or folder of tracklets.", show_default=False
+        ),
+    ],
+    run: Annotated[Path, typer.Option(help="The run folder whose encoder embeds the frames.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder for the result.", show_default=False)],
+    eps: Annotated[
+        float | None,
+        typer.Option(help="Mean cosine distance up to which tracks are one individual; chosen if left out."),
+    ] = None,
+    overlap: Annotated[
+        bool | None,
+        typer.Option(
+            "--overlap/--no-overlap",
+            help="Two tracks of one camera at the same moment are different individuals; on for a tracker's output.",
+        ),
+    ] = None,
+    center: Annotated[
+        bool, typer.Option(help="Subtract each camera's mean; not for cameras that see different individuals.")
+    ] = True,
+    rate: Rate = None,
+    device: Device = None,
+    on_error: OnBox = "raise",
+) -> None:
+    """Say which tracks show the same individual: a table, MOT files with global identities, and a page to look at."""
+    opened, skip = Run.open(run), on_error_of(on_error)
+    encoder = opened.encoder().to(accelerator_of(device).device)
+    tracker = is_footage(data) and not any((data / name).is_file() for name in ("table.csv", "table.parquet"))
+    crops = cut_with_progress(data, out / "crops", rate=rate, on_error=on_error) if tracker else None
+    dataset = images.read(data if crops is None else crops.table)
+    every, _ = every_image(dataset)
+    tracks = group_tracklets(every)
+    if (every.track < 0).all():
+        raise InputError(f"{data} has no tracks. Pass a tracker's output, or a table with a track column.")
+    with counting("embedding frames") as progress:
+        alone = each_alone(every.take(tracks.rows))
+        kept = out / f".frames.{fingerprint(every)}.{checkpoint_mark(run)}.npy"
+        for other in set(out.glob(".frames.*.npy")) - {kept}:  # of other data, or another encoder
+            other.unlink()
+        if not kept.is_file():
+            parts = kept.with_suffix(".parts")
+            files = embed_in_parts(encoder, alone, parts, frames=Frames(), on_error=skip, progress=progress)
+            _join(files, kept)
+            shutil.rmtree(parts)
+    frames = np.load(kept, mmap_mode="r")
+    usable = np.logical_or.reduceat(np.isfinite(frames[:, 0]), tracks.starts[:-1])
+    left = _left(tracks.take(np.flatnonzero(~usable)), dataset.camera_names, crops)
+    rows = np.concatenate([np.arange(*tracks.starts[[t, t + 1]]) for t in np.flatnonzero(usable)])
+    tracks = tracks.take(np.flatnonzero(usable))
+    rule = tracker if overlap is None else overlap
+    summaries = summarise(frames if usable.all() else frames[rows], tracks, center=center)
+    found = identify_tracks(summaries, eps=eps, overlap=rule)
+    result = Result(tracks, dataset.camera_names, summaries, found, left)
+    write_tables(result, out)
+    write_json(out / "summary.json", {**summary(result, rule), "data": str(data.resolve()), "run": str(run.resolve())})
+    if tracker:
+        missing = write_identity_mot(result, data, out / "mot")
+        console.print(f"{out / 'mot'}: the tracker's files with identities; {missing:,} rows without one are left out")
+    story = _story(result, data, run, rule, crops)
+    with replacing(out / "report.html") as temporary:
+        temporary.write_text(identity_page(story), "utf-8")
+    for camera, track, _ in left[:10]:
+        errors.print(f"track {track} of {camera} has no usable frame", markup=False)
+    console.print(identity_result(story))
+    console.print(f"eps {found.identities.evidence.chosen}", soft_wrap=True)
+    count = len(found.identities.apart)
+    console.print(
+        f"{count:,} pairs of tracks that one camera saw at the same moment were kept apart (--no-overlap unites them)"
+        if rule
+        else "tracks that one camera saw at the same moment may be one individual (--overlap keeps them apart)"
+    )
+    console.print(f"written to {out}: identities.csv, identities.parquet, summary.json, report.html")
+
+
+def _join(files: list[Path], target: Path) -> None:
+    """One file of all parts, without holding them in memory."""
+    parts = [np.load(file, mmap_mode="r") for file in files]
+    shape = (sum(map(len, parts)), parts[0].shape[1])
+    with replacing(target) as temporary:
+        whole = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        done = 0
+        for part in parts:
+            whole[done : done + len(part)] = part
+            done += len(part)
+        whole.flush()
+
+
+def _left(unusable: Tracklets, camera_names: tuple[str, ...], crops: Crops | None) -> tuple[tuple[str, int, int], ...]:
+    """(camera, track, frames) of tracks without a readable frame, and of those without a usable box."""
+    heads = unusable.heads
+    broken = zip(heads.camera.tolist(), heads.track.tolist(), unusable.lengths.tolist(), strict=True)
+    empty = [] if crops is None else [(camera.name, track, 0) for camera in crops.cameras for track in camera.empty]
+    return (*((camera_names[c] if camera_names and c >= 0 else str(c), track, n) for c, track, n in broken), *empty)
+
+
+def _story(result: Result, data: Path, run: Path, rule: bool, crops: Crops | None) -> IdentityStory:
+    found, who = result.found, result.found.identities
+    part_paths = np.full((len(result.tracks), 2), "", dtype=object)
+    for track in np.flatnonzero(found.mixed).tolist():
+        rows, place = result.tracks.frames_of(track), result.summaries.place[track]
+        middles = rows[place // 2], rows[(place + len(rows)) // 2]
+        part_paths[track] = [str(result.tracks.images.paths[row]) for row in middles]
+    in_frames = crops is not None and crops.note.startswith("No frame rate")
+    return IdentityStory(
+        title=f"identities in {data.name}",
+        facts={
+            "data": str(data.resolve()),
+            "run": str(run.resolve()),
+            "eps": who.evidence.chosen,
+            **({} if crops is None else {"time": crops.note}),
+            "version": f"reunite {__version__}",
+        },
+        tracks=result.tracks.heads,
+        camera_names=result.camera_names,
+        frames=result.tracks.lengths,
+        begin=result.summaries.begin,
+        end=result.summaries.end,
+        labels=who.labels,
+        confidence=who.confidence,
+        second_best=who.second_best,
+        mixed=found.mixed,
+        parts=found.parts,
+        part_paths=part_paths.astype(str),
+        apart=len(who.apart),
+        overlap=rule,
+        evidence=who.evidence,
+        embeddings=result.summaries.embeddings,
+        clock="frames" if in_frames else "seconds",
+    )
