@@ -15,11 +15,11 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
 
 from accelerate import Accelerator
 
 import reunite
+from benchmarks.results import spread
 from reunite import Adam, IdentityBatches, Recipe, Run, ShuffledBatches, recipes
 from reunite.cli.train import run_training
 from reunite.images.transforms import Affine, ColorJitter, Flip, Transform
@@ -118,11 +118,6 @@ def measure(name: str, dataset: Dataset, source: Path, folder: Path, seed: int, 
     facts = {"path": str(source.resolve()), "name": name, "passes": passes}
     run_training(recipe, dataset, folder, seed=seed, accelerator=accelerator, evaluate_every=0, facts=facts)
     write_json(folder / "cost.json", {"cpu_minutes": (time.process_time() - started) / 60})
-
-
-def spread(values: list[float], digits: int = 1) -> str:
-    text = f"{mean(values):.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
 
 
 def row(name: str, runs: list[Run]) -> str:

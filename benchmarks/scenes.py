@@ -15,11 +15,11 @@ import csv
 import io
 from collections import Counter, defaultdict
 from pathlib import Path
-from statistics import mean, stdev
 
 import numpy as np
 
 import reunite
+from benchmarks.results import spread
 from reunite.cli.identify import identify
 from reunite.evaluate import clustering_scores
 from reunite.evaluate.tracking import identity_f1
@@ -68,11 +68,6 @@ def scored(result: Path, truth: dict[tuple[str, int], list[int]]) -> list[float]
     count = len(np.unique(labels[labels >= 0]))
     counts = (flagged.sum(), (flagged & mixed).sum(), mixed.sum())
     return [f1.idf1, f1.idp, f1.idr, ari, float(count), *map(float, counts)]
-
-
-def spread(values: list[float], digits: int) -> str:
-    text = f"{mean(values):.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
 
 
 def main() -> None:
