@@ -40,7 +40,7 @@ FORMAT = 1
 MISSING = "the footage has no such frame"
 BROKEN = "the frame cannot be decoded"
 OUTSIDE = f"fewer than {FEWEST_PIXELS} pixels of the box's width or height are in the picture"
-SKIP = "leave such boxes out with on_error='skip'"
+SKIP = "leave such boxes out with on_error='skip' (--on-error skip)"
 COLUMNS = ("path", "camera", "track", "time", "frame", "x", "y", "width", "height", "confidence")
 
 
@@ -226,7 +226,7 @@ def _record(plan: _Plan, on_error: str) -> dict[str, Any]:
         reasons = "; ".join(str(LeftOut(**each)) for each in record["left_out"])
         raise InputError(
             f"{plan.target} was cut with on_error='skip' and lacks boxes. {reasons}. "
-            "Pass on_error='skip' again, or correct the input and delete this folder."
+            "Pass it (--on-error skip) again, or correct the input and delete this folder."
         )
     return record
 

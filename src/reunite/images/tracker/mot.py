@@ -256,7 +256,8 @@ def _refuse(path: Path, left_out: Sequence[LeftOut], considered: int, rows: int)
         count = sum(each.count for each in left_out)
         raise ReaderError(
             f"{name} has {count:,} of {rows:,} rows that cannot be used. {'; '.join(map(str, left_out))}. "
-            "A row is frame,id,x,y,width,height,confidence. Correct these rows, or leave them out with on_error='skip'."
+            "A row is frame,id,x,y,width,height,confidence. Correct these rows, or leave them out with "
+            "on_error='skip' (--on-error skip)."
         )
     if not considered:
         found = f"all {rows:,} rows have confidence 0, which means that they are not to be considered" if rows else ""
