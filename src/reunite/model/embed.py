@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -146,10 +147,8 @@ def _pass(
     numbers: list[np.ndarray] = []
     results: list[list[np.ndarray]] = [[] for _ in heads]
     where = next(encoder.parameters()).device
-    was_training = encoder.training
-    encoder.eval()
     means = [_Means() for _ in range(1 if mean_of == "pooled" else len(heads))]
-    with torch.inference_mode():
+    with _evaluating(encoder), torch.inference_mode():
         for batch in prefetch(given):
             if len(batch.pixels):
                 pooled = encoder.pooled(torch.from_numpy(batch.pixels).to(where, non_blocking=True))
@@ -161,17 +160,22 @@ def _pass(
             if not len(done[0].numbers):
                 continue
             numbers.append(done[0].numbers)
-            if mean_of == "pooled":
-                features = encoder.head(done[0].vectors)
-                outputs = [head(features) for head in heads]
-            else:
-                outputs = [
-                    torch.where(each.counts > 1, F.normalize(each.vectors, dim=1), each.vectors) for each in done
-                ]
-            for output, result in zip(outputs, results, strict=True):
+            features = encoder.head(done[0].vectors) if mean_of == "pooled" else None
+            for place, (head, result) in enumerate(zip(heads, results, strict=True)):
+                output = done[place].of_unit_vectors() if features is None else head(features)
                 result.append(output.cpu().numpy())
-    encoder.train(was_training)
     return np.concatenate(numbers), [np.concatenate(result) for result in results]
+
+
+@contextmanager
+def _evaluating(encoder: Encoder) -> Iterator[None]:
+    """Evaluation mode, and at the end, however it comes, the mode there was."""
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        yield
+    finally:
+        encoder.train(was_training)
 
 
 class _Mean(NamedTuple):
@@ -180,6 +184,10 @@ class _Mean(NamedTuple):
     numbers: Int64[np.ndarray, " u"]
     vectors: Float[Tensor, "u d"]
     counts: Float[Tensor, "u 1"]
+
+    def of_unit_vectors(self) -> Float[Tensor, "u d"]:
+        """The means as unit vectors; the mean of one is that one, to the last bit."""
+        return torch.where(self.counts > 1, F.normalize(self.vectors, dim=1), self.vectors)
 
 
 class _Means:

@@ -1,4 +1,7 @@
-"""Which images meet in a batch. A call gives the batches of one epoch."""
+"""Which images meet in a batch. A call gives the batches of one epoch.
+
+For a recipe that trains on tracklets, read tracklet for image: rows and labels are those of tracklets.
+"""
 
 from __future__ import annotations
 
