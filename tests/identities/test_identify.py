@@ -174,6 +174,16 @@ def test_eps_is_chosen_from_the_centred_rows_and_the_tree_with_its_pairs(rng: np
     assert fixed.evidence.chosen.endswith("was given.")
 
 
+def test_labels_and_confidence_are_those_of_the_chosen_eps(rng: np.random.Generator) -> None:
+    rows = rng.standard_normal((40, 8))
+    found = identify(rows)
+    again = identify(rows, eps=found.eps)
+    np.testing.assert_array_equal(found.labels, again.labels)
+    np.testing.assert_array_equal(found.confidence, again.confidence)
+    for other in (FALLBACK, found.eps - 0.1, found.eps + 0.1):
+        assert not np.array_equal(found.labels, identify(rows, eps=other).labels)
+
+
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6), st.one_of(st.none(), st.floats(0.2, 1)))
 def test_the_order_of_rows_does_not_matter(seed: int, eps: float | None) -> None:
