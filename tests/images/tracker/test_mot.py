@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reunite.errors import InputError, ReaderError
@@ -103,6 +103,7 @@ def test_rows_of_one_length_are_the_oracles(rows: list[list[str]], end: str, lon
     check_against_the_oracle(end.join(",".join(row + tail) for row in rows) + end)
 
 
+@example([["0"], ["1", " 4 ", "0", "0", "1", "1"]], "\n")  # a first row without a comma in a file with commas
 @given(st.lists(any_rows, max_size=12), st.sampled_from(["\n", "\r\n", "\n \n"]))
 @settings(deadline=None, max_examples=200)
 def test_any_rows_are_the_oracles(rows: list[list[str]], end: str) -> None:

@@ -81,7 +81,7 @@ def read_mot(path: str | Path, *, on_error: Literal["raise", "skip"] = "raise") 
 
     A row is `frame,id,x,y,width,height[,confidence[,...]]`: frames count from 1, the box is in pixels with (0, 0) at
     the top left corner of the picture. Confidence -1, an empty cell and "nan" are unknown; further columns are
-    ignored. Values are separated by commas, or by spaces and tabs where the first row has no comma. Spaces around
+    ignored. Values are separated by commas, or by spaces and tabs where the file has no comma. Spaces around
     values, blank lines and a byte order mark do not count.
 
     MOTChallenge itself calls the first pixel 1, but most trackers call it 0, and files do not tell. We read 0, and a
@@ -195,8 +195,7 @@ def _first_row(text: bytes) -> bytes:
 
 def _without_spaces(text: bytes) -> bytes:
     """The same lines separated by commas."""
-    first = _first_row(text)
-    if b"," in first or not first:
+    if b"," in text:
         return text
     return b"\n".join([b",".join(line.split()) for line in text.splitlines()])
 
