@@ -129,7 +129,9 @@ def test_of_three_rows_the_two_that_are_near_are_united() -> None:
     rows = unit_rows(np.array([[1, 0], [0, 1], [1, 0.5]], np.float32))
     tree = linkage_tree(rows)
     evidence = choose_eps(rows, tree)
-    assert evidence.eps == tree.heights[0] == pytest.approx(1 - 1 / 1.25**0.5)
+    assert tree.heights[0] == pytest.approx(1 - 1 / 1.25**0.5)
+    alike = evidence.cuts[evidence.cuts < tree.heights[1]]  # every one of these cuts gives the same groups
+    assert evidence.eps == alike[(len(alike) - 1) // 2]
     assert tree.cut(evidence.eps).tolist() == [0, 1, 0]
 
 
@@ -195,3 +197,12 @@ def test_refuses_a_cut_that_is_none(eps: float) -> None:
     rows = some_people(5)
     with pytest.raises(InputError, match=f"eps must be a mean cosine distance above 0; got {eps}"):
         choose_eps(rows, linkage_tree(rows), eps)
+
+
+def test_between_groups_far_apart_the_middle_is_chosen(rng: np.random.Generator) -> None:
+    """Any cut between 0.002 and 1 finds the four groups; the lowest would flag a track for a frame or two of somebody else."""
+    centers = np.eye(4, 8, dtype=np.float32).repeat(6, axis=0)
+    rows = unit_rows(centers + 0.01 * rng.standard_normal(centers.shape).astype(np.float32))
+    evidence = choose_eps(rows, linkage_tree(rows))
+    assert 0.4 < evidence.eps < 0.6
+    assert evidence.clusters[np.searchsorted(evidence.cuts, evidence.eps)] == 4

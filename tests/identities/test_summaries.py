@@ -220,3 +220,20 @@ def test_the_fewest_tracks_of_a_camera_are_counted_in_tracks(
 def test_refuses_what_makes_no_sense(frames: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):
         summarise(frames, tracks_of([4, 5], [0, 1]))
+
+
+def test_tracks_may_lie_anywhere_in_the_frames(rng: np.random.Generator) -> None:
+    lengths, camera = rng.integers(1, 20, 30), rng.integers(0, 2, 30)
+    frames, tracks = some_frames(rng, lengths, camera), tracks_of(lengths, camera)
+    kept = np.sort(rng.permutation(30)[:22])
+    some = tracks.take(kept)
+    expected = summarise(np.concatenate([frames[tracks.starts[t] : tracks.starts[t + 1]] for t in kept]), some)
+    assert_equal(summarise(frames, some, starts=tracks.starts[:-1][kept]), expected)
+
+
+def test_begin_and_end_are_of_the_times_that_are_known(rng: np.random.Generator) -> None:
+    nan = np.nan
+    tracks = tracks_of(np.array([3, 2, 2]), np.zeros(3, np.int64), np.array([9.0, nan, 4.0, nan, nan, 1.0, 2.0]))
+    found = summarise(rng.standard_normal((7, 4)).astype(np.float32), tracks)
+    np.testing.assert_array_equal(found.begin, [4.0, nan, 1.0])
+    np.testing.assert_array_equal(found.end, [9.0, nan, 2.0])

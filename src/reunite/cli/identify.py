@@ -77,11 +77,13 @@ def identify(
             shutil.rmtree(parts)
     frames = np.load(kept, mmap_mode="r")
     usable = np.logical_or.reduceat(np.isfinite(frames[:, 0]), tracks.starts[:-1])
+    if not usable.any():
+        raise InputError(f"None of the {len(tracks):,} tracks in {data} has a frame that can be read.")
     left = _left(tracks.take(np.flatnonzero(~usable)), dataset.camera_names, crops)
-    rows = np.concatenate([np.arange(*tracks.starts[[t, t + 1]]) for t in np.flatnonzero(usable)])
+    starts = tracks.starts[:-1][usable]
     tracks = tracks.take(np.flatnonzero(usable))
     rule = tracker if overlap is None else overlap
-    summaries = summarise(frames if usable.all() else frames[rows], tracks, center=center)
+    summaries = summarise(frames, tracks, starts=starts, center=center)
     found = identify_tracks(summaries, eps=eps, overlap=rule)
     result = Result(tracks, dataset.camera_names, summaries, found, left)
     write_tables(result, out)

@@ -94,7 +94,7 @@ def linkage_tree(embeddings: Float[np.ndarray, "n d"], apart: ArrayLike | None =
     return LinkageTree(first[order], second[order], heights[order], count)
 
 
-def check_apart(apart: ArrayLike | None, count: int) -> Int64[np.ndarray, "p 2"]:
+def check_apart(apart: ArrayLike | None, count: int, name: str = "apart") -> Int64[np.ndarray, "p 2"]:
     """`apart` as pairs of two different rows out of `count`; None is no pair.
 
     Raises:
@@ -102,14 +102,14 @@ def check_apart(apart: ArrayLike | None, count: int) -> Int64[np.ndarray, "p 2"]
     """
     pairs = np.empty((0, 2), np.int64) if apart is None else np.asarray(apart)
     if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise InputError(f"apart must have shape (p, 2), two rows that stay apart in each; got shape {pairs.shape}.")
+        raise InputError(f"{name} must have shape (p, 2), two rows that stay apart in each; got shape {pairs.shape}.")
     if len(pairs) and pairs.dtype.kind not in "iu":
-        raise InputError(f"apart must be numbers of rows, whole numbers from 0 on; got {pairs.dtype} values.")
+        raise InputError(f"{name} must be numbers of rows, whole numbers from 0 on; got {pairs.dtype} values.")
     pairs = pairs.astype(np.int64)
     wrong = np.flatnonzero((pairs < 0).any(axis=1) | (pairs >= count).any(axis=1) | (pairs[:, 0] == pairs[:, 1]))
     if len(wrong):
         raise InputError(
-            f"apart must be pairs of two different rows from 0 to {count - 1}; {len(wrong):,} of {len(pairs):,} pairs "
+            f"{name} must be pairs of two different rows from 0 to {count - 1}; {len(wrong):,} of {len(pairs):,} pairs "
             f"are not (the first is pair {wrong[0]}, {pairs[wrong[0]].tolist()})."
         )
     return pairs

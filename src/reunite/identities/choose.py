@@ -18,6 +18,9 @@ CUTS = 48
 ROWS = 1024
 """Rows whose silhouette is looked at, at most; of more, evenly spread ones."""
 
+TIE = 1e-6
+"""Silhouettes this close are equal: between groups far apart many cuts are the same, and the middle one is chosen."""
+
 FALLBACK = 0.4
 """The cut where there are too few rows to choose one from: about where it was chosen on rendered scenes."""
 
@@ -72,7 +75,9 @@ def choose_eps(rows: Float32[np.ndarray, "n d"], tree: LinkageTree, eps: float |
         sentence = f"{FALLBACK} was taken: there are too few rows, or too few groups of them, to choose from."
         return Evidence(FALLBACK, sentence, cuts, clusters, found)
     best = int(np.nanargmax(found))
-    chosen = float(cuts[best])
+    lower = np.flatnonzero(~(found[best:] >= found[best] - TIE))  # NaN is lower than anything
+    last = best + int(lower[0]) - 1 if len(lower) else len(found) - 1
+    chosen = float(cuts[(best + last) // 2])
     sentence = f"{chosen:.3f} was chosen: there the mean silhouette is largest, {found[best]:.3f}."
     return Evidence(chosen, sentence, cuts, clusters, found)
 

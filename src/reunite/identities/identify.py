@@ -71,7 +71,8 @@ def identify(
     """
     rows = unit_rows(check_embeddings(embeddings))
     cameras = check_codes(camera, len(rows), "camera")
-    apart = check_apart(None if constraints is None or np.size(constraints) == 0 else constraints, len(rows))
+    given = None if constraints is None or np.size(constraints) == 0 else constraints
+    apart = check_apart(given, len(rows), "constraints")
     if overlap and time is not None:
         apart = np.concatenate([apart, overlapping(cameras, *_span(time, len(rows)))])
     apart = np.unique(np.sort(apart, axis=1), axis=0)
