@@ -81,6 +81,9 @@ def buc_video() -> Recipe:
 
     Where we differ: batch norms of the frozen part all keep their statistics. The authors meant that too, but pick them by
     name and miss the two in its downsampling branches.
+
+    Measured by us, small: mAP 80.1 on tracklets of rendered walkers, where the untrained network has 22.8, means of three seeds
+    | conv4 from random weights, 4 CPU minutes | python -m benchmarks.methods OUT --data tracks. Not at full size yet.
     """
     return _on_tracklets(buc())
 
@@ -90,6 +93,9 @@ def dbc_video() -> Recipe:
 
     Published (as `dbc`, with the leak): MARS 64.3 / 43.8, DukeMTMC-VideoReID 75.2 / 66.1. Users of the released code report
     mAP 34.7 and 47.9 to 63.
+
+    Measured by us, small: mAP 78.9 on tracklets of rendered walkers, where the untrained network has 22.8, means of three seeds
+    | conv4 from random weights, 5 CPU minutes | python -m benchmarks.methods OUT --data tracks. Not at full size yet.
     """
     return _on_tracklets(dbc())
 

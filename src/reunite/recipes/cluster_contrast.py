@@ -54,6 +54,9 @@ def cluster_contrast_video() -> Recipe:
 
     Not published: the method is Dai et al.'s, the sizes are ours. Batches have as many images as the published ones, and
     batch norm sees 64 of them at a time, four clusters with all their frames. Frames are averaged before the neck.
+
+    Measured by us, small: mAP 81.4 on tracklets of rendered walkers, where the untrained network has 22.8, means of three seeds
+    | conv4 from random weights, 5 CPU minutes | python -m benchmarks.methods OUT --data tracks. Not at full size yet.
     """
     return replace(
         cluster_contrast(),
