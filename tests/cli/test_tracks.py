@@ -189,3 +189,20 @@ def test_a_number_of_times_the_same_result(reunite, trained, scene, tmp_path):
         reunite("identify", scene, "--run", trained, "--out", tmp_path / name, "--rate", 4, "--device", "cpu")
         results.append((tmp_path / name / "identities.csv").read_bytes())
     assert results[0] == results[1] and np.char.count(results[0].decode(), "\n") > 1
+
+
+def test_frames_are_embedded_again_where_their_order_in_time_is_another(reunite, trained, scene, tmp_path):
+    crops, out = tmp_path / "crops", tmp_path / "result"
+    assert reunite("crop", scene, "--out", crops)[0] == 0
+    kept = set()
+    for sign in (1, -1, 1):
+        rows = rows_of(crops / "table.csv")
+        with open(crops / "table.csv", "w", newline="") as file:
+            table = csv.DictWriter(file, rows[0].keys())
+            table.writeheader()
+            table.writerows(row | {"time": sign * abs(float(row["time"]))} for row in rows)
+        code, _, err = reunite("identify", crops, "--run", trained, "--out", out, "--device", "cpu")
+        assert code == 0, err
+        (file,) = out.glob(".frames.*.npy")
+        kept.add(file.name)
+    assert len(kept) == 2

@@ -43,7 +43,7 @@ def embed(
     every, split = every_image(images.read(data))
     units = each_alone(every) if frames is None else group_tracklets(every, np.unique(split, return_inverse=True)[1])
     kind = "images" if frames is None else f"tracklets{frames.test}{frames.mean_of}"
-    parts = out.with_name(f".{out.name}.{fingerprint(every)}.{checkpoint_mark(run)}.{kind}")
+    parts = out.with_name(f".{out.name}.{fingerprint(every.take(units.rows))}.{checkpoint_mark(run)}.{kind}")
     with counting("embedding") as progress:
         files = embed_in_parts(
             encoder, units, parts, frames=frames or Frames(), on_error=on_error_of(on_error), progress=progress

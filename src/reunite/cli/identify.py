@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
+from jaxtyping import Float32
 
 from reunite import __version__, images
 from reunite.cli.crop import cut_with_progress
@@ -25,6 +26,7 @@ from reunite.images.fingerprint import fingerprint
 from reunite.images.tracker.crops import Crops
 from reunite.images.tracker.footage import is_footage
 from reunite.images.tracklets import Frames, Tracklets, each_alone, group_tracklets
+from reunite.model import Encoder
 from reunite.train.run import Run, write_json
 
 
@@ -65,17 +67,7 @@ def identify(
     tracks = group_tracklets(every)
     if (every.track < 0).all():
         raise InputError(f"{data} has no tracks. Pass a tracker's output, or a table with a track column.")
-    with counting("embedding frames") as progress:
-        alone = each_alone(every.take(tracks.rows))
-        kept = out / f".frames.{fingerprint(every)}.{checkpoint_mark(run)}.npy"
-        for other in set(out.glob(".frames.*.npy")) - {kept}:  # of other data, or another encoder
-            other.unlink()
-        if not kept.is_file():
-            parts = kept.with_suffix(".parts")
-            files = embed_in_parts(encoder, alone, parts, frames=Frames(), on_error=skip, progress=progress)
-            _join(files, kept)
-            shutil.rmtree(parts)
-    frames = np.load(kept, mmap_mode="r")
+    frames = _embedded(encoder, tracks, out, checkpoint_mark(run), skip)
     usable = np.logical_or.reduceat(np.isfinite(frames[:, 0]), tracks.starts[:-1])
     if not usable.any():
         raise InputError(f"None of the {len(tracks):,} tracks in {data} has a frame that can be read.")
@@ -105,6 +97,24 @@ def identify(
         else "tracks that one camera saw at the same moment may be one individual (--overlap keeps them apart)"
     )
     console.print(f"written to {out}: identities.csv, identities.parquet, summary.json, report.html")
+
+
+def _embedded(
+    encoder: Encoder, tracks: Tracklets, out: Path, mark: str, on_error: Literal["raise", "skip"]
+) -> Float32[np.ndarray, "k d"]:
+    """An embedding of each entry of `tracks.rows`, mapped from a file in `out` that the next call finds again."""
+    alone = each_alone(tracks.images.take(tracks.rows))
+    # The name tells the frames in their order too, which is that of their times.
+    kept = out / f".frames.{fingerprint(alone.images)}.{mark}.npy"
+    for other in set(out.glob(".frames.*.npy")) - {kept}:  # of other data, or another encoder
+        other.unlink()
+    if not kept.is_file():
+        parts = kept.with_suffix(".parts")
+        with counting("embedding frames") as progress:
+            files = embed_in_parts(encoder, alone, parts, frames=Frames(), on_error=on_error, progress=progress)
+        _join(files, kept)
+        shutil.rmtree(parts)
+    return np.load(kept, mmap_mode="r")
 
 
 def _join(files: list[Path], target: Path) -> None:
