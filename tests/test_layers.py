@@ -12,7 +12,7 @@ ROOMS = [
     "types", "images", "model", "neighbors", "cluster", "identities",
     "losses", "train", "recipes", "testing", "evaluate", "cli",
 ]  # fmt: skip
-BASE = {"errors", "files", "__init__"}
+BASE = {"errors", "files", "threads", "__init__"}
 
 
 def imports_of(file: Path) -> set[str]:

@@ -27,8 +27,9 @@ def check_embeddings(array: ArrayLike, name: str = "embeddings") -> Float32[np.n
     rows = np.ascontiguousarray(array, dtype=np.float32)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise InputError(f"{name} must have shape (n, d) with d >= 1; got shape {rows.shape}.")
-    finite = np.isfinite(rows).all(axis=1)
-    if not finite.all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)  # one pass, and no array of the size of the rows
+    if not np.isfinite(squares).all() and not (finite := np.isfinite(rows).all(axis=1)).all():
         first = int(np.flatnonzero(~finite)[0])
         raise InputError(
             f"{name} must be finite; {int((~finite).sum()):,} of {len(rows):,} rows hold NaN or infinity "
@@ -38,9 +39,21 @@ def check_embeddings(array: ArrayLike, name: str = "embeddings") -> Float32[np.n
 
 
 def unit_rows(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-    """A copy with rows of length one. A row of zeros has no direction and stays zero."""
-    norm = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.maximum(norm, np.finfo(embeddings.dtype).tiny)
+    """Rows of length one: the array itself if they are that already, up to rounding, and else a copy.
+
+    Most embeddings come as unit rows, and another array of their size is what a large set has no memory for. A row of zeros
+    has no direction and stays zero. Do not write to the result.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", embeddings, embeddings)
+    step = np.finfo(embeddings.dtype).eps
+    if (np.abs(squares - 1) <= 16 * step).all():  # 8 steps of the length
+        return embeddings
+    extreme = ~((squares > 1e-30) & (squares < 1e30))  # and possibly beyond what their squares can say in float32
+    squares = squares.astype(np.float64)
+    squares[extreme] = np.square(embeddings[extreme], dtype=np.float64).sum(axis=1)
+    lengths = np.sqrt(squares)[:, None]
+    return embeddings / np.where(lengths == 0, 1, lengths).astype(embeddings.dtype)
 
 
 def check_codes(values: ArrayLike | None, count: int, name: str) -> Int64[np.ndarray, " n"]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oracles.features import NASTY, nasty, people
 from oracles.neighbors import nearest_by_sorting
 from reunite.errors import InputError
+from reunite.neighbors import on_device
 from reunite.neighbors.knn import nearest_neighbors
 
 
@@ -89,12 +90,30 @@ def test_input_of_any_layout_is_left_as_it_was() -> None:
     np.testing.assert_array_equal(everything, nearest_neighbors(twice, 4)[0])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_gpu_equals_cpu() -> None:
-    rows = people(500, dimensions=64)[0]
-    here, there = nearest_neighbors(rows, 20), nearest_neighbors(rows, 20, device="cuda", block_size=128)
-    np.testing.assert_allclose(here[1], there[1], atol=1e-6)
-    assert (here[0] == there[0]).mean() > 0.999
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", [*NASTY, "people"])
+def test_a_device_gives_the_same(name: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit, in parts, and with fewer bits allowed in products than the bounds ask for."""
+    monkeypatch.setattr(on_device, "VALUES", 7000)
+    monkeypatch.setattr(on_device, "SPARE", 2)
+    rows = people(500, dimensions=64)[0] if name == "people" else nasty(name)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        for queries in (None, rows[::3]):
+            for k in (1, 12, 40):
+                for here, there in zip(
+                    nearest_neighbors(rows, k, queries),
+                    nearest_neighbors(rows, k, queries, device=device),
+                    strict=True,
+                ):
+                    np.testing.assert_array_equal(here, there)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from oracles.features import NASTY, nasty, people
 from oracles.rerank import rerank_by_sets
 from reunite.errors import InputError
 from reunite.evaluate import retrieval_scores
+from reunite.neighbors import filter as filter_room
 from reunite.neighbors import rerank
 
 ANGLES = np.deg2rad([0, 10, 41, 101, 150, 163, 215, 232, 304])
@@ -49,11 +49,13 @@ def test_equals_the_published_program(shared: Callable[[str], Path]) -> None:
     np.testing.assert_allclose(found, stored["reranked"], rtol=0, atol=2e-6)
 
 
-def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_of_the_first_look_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = people(90)[0]
-    whole = rerank(rows[:20], rows[20:])
-    monkeypatch.setattr(sys.modules["reunite.neighbors.rerank"], "BLOCK_SIZE", 7)  # the function has its name
-    np.testing.assert_allclose(rerank(rows[:20], rows[20:]), whole, rtol=0, atol=1e-6)
+    found = []
+    for pays in (True, False):
+        monkeypatch.setattr(filter_room, "reduced_pays", lambda pays=pays: pays)
+        found.append(rerank(rows[:20], rows[20:]))
+    np.testing.assert_array_equal(*found)
 
 
 def test_it_finds_more_of_a_person_than_distance_alone() -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
-from numba import get_num_threads
-from torch import Tensor
 
 from reunite.errors import InputError
-from reunite.neighbors.knn_kernels import offer_columns, offer_rows
+from reunite.neighbors.candidate_kernels import own_products
+from reunite.neighbors.candidates import Candidates
+from reunite.neighbors.filter import BLOCK_SIZE, ROWS_PER_TASK, Filter, Tile
+from reunite.neighbors.on_device import search_on
+from reunite.threads import in_blocks
 from reunite.types import check_embeddings, unit_rows
 
 Neighbors = tuple[Int64[np.ndarray, "m k"], Float32[np.ndarray, "m k"]]
+Device = str | torch.device | None
 
-ROWS_PER_TASK = 256
-"""Rows whose best neighbors a thread updates at a time."""
+
+class TakesTiles(Protocol):
+    """What can look at the tiles of a search."""
+
+    def offer(self, tile: Tile, *, both: bool) -> None:
+        """Look at a tile for its rows, and if `both` also for the columns that are no rows of it."""
 
 
 def nearest_neighbors(
@@ -26,90 +32,109 @@ def nearest_neighbors(
     k: int,
     queries: Float[np.ndarray, "q d"] | None = None,
     *,
-    block_size: int = 1024,
-    device: str | torch.device | None = None,
+    block_size: int = BLOCK_SIZE,
+    device: Device = None,
 ) -> Neighbors:
-    """The `k` rows of `embeddings` with the largest cosine similarity, for each query, by exhaustive search in float32.
+    """The `k` rows of `embeddings` with the largest cosine similarity, for each query, by exhaustive search.
 
-    Rows are sorted by similarity, descending; equal similarities (also at the k-th place) by the lower index, so the
-    answer does not depend on the block size or the machine beyond the rounding of the products. A search of a set in
-    itself computes each pair once, which makes the similarities symmetric to the last bit.
+    Similarities are float32 inner products, of as many pairs as can matter; the others are ruled out by a product of lower
+    precision with a proven bound (`reunite.neighbors.filter.Filter`). So the answer is that of computing all of them, and it
+    does not depend on block size, threads, device, or on which precision is fast on a machine. Rows are sorted by similarity,
+    descending; equal similarities (also at the k-th place) by the lower index. Similarities are symmetric to the last bit.
 
     Args:
-        embeddings: rows to search, any length; normalised here, into a copy. A row of zeros is similar (0) to none.
+        embeddings: rows to search, any length; normalised here, into a copy where they are not of unit length. A row of zeros
+            is similar (0) to none.
         k: neighbors per row, 1 <= k <= n.
         queries: rows to search for. None: every row of `embeddings`, and then it is its own first neighbor, in
             column 0, even where exact duplicates are as near.
-        block_size: side of a tile of similarities, all that is held of them at a time.
-        device: where torch multiplies, for example "cuda"; None is the CPU. Neighbors are selected on the CPU. Exact
-            with TF32 off, which is torch's default.
+        block_size: rows of a tile of similarities, all that is held of them at a time.
+        device: where torch multiplies and selects in float32, for example "cuda"; None is the CPU, in tiles of `block_size`
+            and at the precision that is fastest. The products that decide are computed on the CPU.
 
     Returns:
-        indices (m, k) int64 and similarity (m, k) float32, in [-1, 1]; m is n, or q with `queries`.
+        indices (m, k) int64 and similarity (m, k) float32, in [-1, 1] up to rounding; m is n, or q with `queries`.
 
     Raises:
         InputError: not finite, different dimensions, or a `k` that does not fit.
     """
-    rows = torch.from_numpy(unit_rows(check_embeddings(embeddings))).to(device)
+    rows = unit_rows(check_embeddings(embeddings))
     if not 1 <= k <= len(rows):
         raise InputError(f"k must be between 1 and the number of embeddings, {len(rows):,}; got {k}. Pass a smaller k.")
     if block_size < 1:
         raise InputError(f"block_size must be at least 1; got {block_size}.")
     if queries is None:
-        return _search_itself(rows, k, block_size)
-    asked = torch.from_numpy(unit_rows(check_embeddings(queries, "queries"))).to(device)
+        return search_itself(rows, k, block_size, device=device)
+    asked = unit_rows(check_embeddings(queries, "queries"))
     if asked.shape[1] != rows.shape[1]:
         raise InputError(
             f"queries must have as many columns as embeddings, {rows.shape[1]}; got {asked.shape[1]}. "
             "Embed both with the same encoder."
         )
-    return _search(asked, rows, k, block_size)
+    return search(asked, rows, k, block_size, device=device)
 
 
-def _search_itself(rows: Float[Tensor, "n d"], k: int, block_size: int) -> Neighbors:
-    indices, similarity = _nothing_yet(len(rows), k)
-    own = np.empty(len(rows), np.float32)
-    with ThreadPoolExecutor(get_num_threads()) as threads:
-        for top in range(0, len(rows), block_size):
-            above = slice(top, top + block_size)
-            for left in range(top, len(rows), block_size):
-                beside = slice(left, left + block_size)
-                tile = (rows[above] @ rows[beside].T).cpu().numpy()
-                if left == top:
-                    own[above] = np.diagonal(tile)
-                    np.fill_diagonal(tile, np.inf)  # a row comes before its duplicates
-                _offer(threads, offer_columns, tile, left, similarity[above], indices[above])
-                if left > top:
-                    _offer(threads, offer_rows, tile, top, similarity[beside], indices[beside])
-    similarity[:, 0] = own
+def search_itself(
+    rows: Float32[np.ndarray, "n d"],
+    k: int,
+    block_size: int = BLOCK_SIZE,
+    *,
+    reduced: bool | None = None,
+    device: Device = None,
+) -> Neighbors:
+    """The neighbors of unit rows among themselves."""
+    if k == 1:
+        return _alone(rows, k)
+    if device is not None:
+        indices, similarity = _alone(rows, k)
+        search_on(device, rows, rows, k - 1, indices, similarity)
+        return indices, similarity
+    filter = Filter(rows, reduced=reduced)
+    candidates = Candidates(filter, rows, k - 1)
+    show_tiles(filter, candidates, block_size=block_size)
+    return neighbors_of(candidates, rows)
+
+
+def search(
+    asked: Float32[np.ndarray, "q d"],
+    rows: Float32[np.ndarray, "n d"],
+    k: int,
+    block_size: int = BLOCK_SIZE,
+    *,
+    reduced: bool | None = None,
+    device: Device = None,
+) -> Neighbors:
+    """The neighbors of some unit rows among others."""
+    indices, similarity = np.empty((len(asked), k), np.int64), np.empty((len(asked), k), np.float32)
+    if device is not None:
+        search_on(device, asked, rows, k, indices, similarity)
+        return indices, similarity
+    filter = Filter(rows, reduced=reduced)
+    queries = Filter(asked, beside=filter)
+    candidates = Candidates(queries, rows, k)
+    for tile in filter.tiles_of(queries, block_size):
+        candidates.offer(tile, both=False)
+    candidates.decide(indices, similarity)
     return indices, similarity
 
 
-def _search(queries: Float[Tensor, "q d"], rows: Float[Tensor, "n d"], k: int, block_size: int) -> Neighbors:
-    indices, similarity = _nothing_yet(len(queries), k)
-    with ThreadPoolExecutor(get_num_threads()) as threads:
-        for top in range(0, len(queries), block_size):
-            asked = slice(top, top + block_size)
-            for left in range(0, len(rows), block_size):
-                tile = (queries[asked] @ rows[left : left + block_size].T).cpu().numpy()
-                _offer(threads, offer_columns, tile, left, similarity[asked], indices[asked])
+def show_tiles(filter: Filter, *takers: TakesTiles, block_size: int = BLOCK_SIZE) -> None:
+    """Let each of `takers` look at all pairs of different rows; the filter then forgets what makes tiles."""
+    for tile in filter.tiles(block_size):
+        for taker in takers:
+            taker.offer(tile, both=True)
+    filter.forget()
+
+
+def neighbors_of(candidates: Candidates, rows: Float32[np.ndarray, "n d"]) -> Neighbors:
+    """Each row itself, and the nearest of the candidates it has among the others."""
+    indices, similarity = _alone(rows, candidates.wanted + 1)
+    candidates.decide(indices, similarity)
     return indices, similarity
 
 
-def _nothing_yet(count: int, k: int) -> Neighbors:
-    return np.full((count, k), -1), np.full((count, k), -np.inf, np.float32)
-
-
-def _offer(
-    threads: ThreadPoolExecutor,
-    kernel: Callable[..., None],
-    tile: Float32[np.ndarray, "r c"],
-    first: int,
-    similarity: Float32[np.ndarray, "m k"],
-    indices: Int64[np.ndarray, "m k"],
-) -> None:
-    """Run `kernel` for all rows of `similarity` and `indices`, which it improves, in threads."""
-    starts = range(0, len(similarity), ROWS_PER_TASK)
-    stops = [*starts[1:], len(similarity)]
-    for _ in threads.map(lambda a, b: kernel(a, b, tile, first, similarity, indices), starts, stops):
-        pass
+def _alone(rows: Float32[np.ndarray, "n d"], k: int) -> Neighbors:
+    indices, similarity = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
+    indices[:, 0] = np.arange(len(rows))
+    in_blocks(len(rows), ROWS_PER_TASK, lambda a, b: own_products(a, b, rows, similarity))
+    return indices, similarity

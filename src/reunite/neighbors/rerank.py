@@ -6,12 +6,16 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from reunite.errors import InputError
+from reunite.neighbors.candidates import Candidates
+from reunite.neighbors.farthest import Farthest
+from reunite.neighbors.filter import Filter
 from reunite.neighbors.jaccard import check_neighborhood, half_of, neighborhoods, pairs_up_to
-from reunite.neighbors.knn import nearest_neighbors
+from reunite.neighbors.knn import neighbors_of, show_tiles
+from reunite.neighbors.rerank_kernels import mix
+from reunite.threads import in_blocks
 from reunite.types import check_embeddings, unit_rows
 
-BLOCK_SIZE = 1024
-"""Rows whose similarities to all others are held at a time."""
+ROWS_PER_TASK = 32
 
 
 def rerank(
@@ -50,28 +54,13 @@ def rerank(
     if not len(asked) or not len(held) or asked.shape[1] != held.shape[1]:
         raise InputError(f"query and gallery must be rows of the same dimensions; got {asked.shape} and {held.shape}.")
     rows = unit_rows(np.concatenate([asked, held]))
-    farthest = _farthest(rows)
-    scale = 1 / np.maximum(farthest, np.finfo(np.float32).tiny)
-    indices, similarity = nearest_neighbors(rows, min(max(k1 + 1, k2), len(rows)))
-    weights = neighborhoods(indices, similarity, rows, k1 + 1, half_of(k1), k2, scale)
-    offsets, columns, jaccard = pairs_up_to(1.0, len(asked), *weights)
-    result = np.empty((len(asked), len(held)), np.float32)
-    for start in range(0, len(asked), BLOCK_SIZE):
-        part = slice(start, min(start + BLOCK_SIZE, len(asked)))
-        distance = np.maximum(2 - 2 * (rows[part] @ rows[len(asked) :].T), 0) * scale[part, None]
-        result[part] = (1 - lambda_value) + lambda_value * distance
-    row = np.repeat(np.arange(len(asked)), np.diff(offsets))
-    inside = columns >= len(asked)  # queries among themselves are neighbors, but nobody asked for their distance
-    result[row[inside], columns[inside] - len(asked)] -= (1 - lambda_value) * (1 - jaccard[inside])
+    filter = Filter(rows)
+    near, far = Candidates(filter, rows, min(max(k1 + 1, k2), len(rows)) - 1), Farthest(filter)
+    show_tiles(filter, near, far)
+    farthest = np.maximum(2 - 2 * far.smallest(), np.finfo(np.float32).tiny)
+    weights = neighborhoods(*neighbors_of(near, rows), rows, k1 + 1, half_of(k1), k2, 1 / farthest)
+    del near, far, filter
+    result = rows[: len(asked)] @ rows[len(asked) :].T
+    jaccard = pairs_up_to(1.0, len(asked), *weights)
+    in_blocks(len(asked), ROWS_PER_TASK, lambda a, b: mix(a, b, result, 1 / farthest, lambda_value, *jaccard))
     return result
-
-
-def _farthest(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, " n"]:
-    """The largest squared distance of each row to any."""
-    smallest = np.full(len(rows), np.inf, np.float32)
-    for start in range(0, len(rows), BLOCK_SIZE):
-        part = slice(start, start + BLOCK_SIZE)
-        tile = rows[part] @ rows[start:].T  # what lies before it has met these rows already
-        smallest[part] = np.minimum(smallest[part], tile.min(axis=1))
-        smallest[start:] = np.minimum(smallest[start:], tile.min(axis=0))
-    return 2 - 2 * smallest

@@ -1,0 +1,250 @@
+"""Compiled selection, from tiles of approximate values, of all pairs that can be among the nearest, and of the nearest.
+
+The value of a pair of unit rows is 1 - <x, y>. Of each row that is `asked` for, `keys` and `columns` (n, room) hold the
+candidates so far, as many as `counts` says, and `limits` the largest key that can still be of use. Each call writes the rows it
+is given and no others, so that calls for different rows can run in threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from reunite.neighbors.filter_kernels import dot
+
+Key = Any
+"""What a tile holds: float32, or int16."""
+
+CHUNK = 64
+"""Keys compared at once, in vectors, before any is looked at: nearly all chunks hold nothing of use."""
+
+SPARE = 8
+"""A row with less room left than this, after what is of no use was dropped, has its candidates decided at once."""
+
+
+@njit(cache=True, nogil=True)
+def key_of(value: float, levels: NDArray[np.float32]) -> Key:
+    """The key of the lowest level that is not below `value`."""
+    return np.float32(value) if levels.shape[0] == 0 else np.searchsorted(levels, np.float32(max(value, 0.0)))
+
+
+@njit(cache=True, nogil=True)
+def limit_of(key: Key, slack: float, levels: NDArray[np.float32]) -> Key:
+    """The largest key of a value that can be less than, or equal to, that of `key`.
+
+    A value that a tile has in bfloat16 was at most 1 / (1 - 2^-8) times as large before it was rounded.
+    """
+    if levels.shape[0] == 0:
+        return np.float32(key + slack)
+    return key_of((levels[max(int(key), 0)] / (1 - 2.0**-8) + slack) * (1 + 2.0**-22), levels)
+
+
+@njit(cache=True, nogil=True)
+def nearest_of(
+    candidates: NDArray[np.int32],
+    asked: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    indices: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+) -> None:
+    """Of the candidates, those with the largest inner products with `asked`, descending, the lower ones of equals first.
+
+    `candidates` are put in order; they are at least as many as there are `indices`.
+    """
+    candidates.sort()
+    count = indices.shape[0]
+    held = 0
+    for j in candidates:
+        product = dot(asked, rows[j])
+        if held == count and product <= similarity[count - 1]:
+            continue
+        place = held if held < count else count - 1
+        while place > 0 and similarity[place - 1] < product:
+            similarity[place], indices[place] = similarity[place - 1], indices[place - 1]
+            place -= 1
+        similarity[place], indices[place] = product, j
+        held = min(held + 1, count)
+
+
+@njit(cache=True, nogil=True)
+def drop_useless(
+    i: int,
+    wanted: int,
+    keys: NDArray[Any],
+    columns: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    limits: NDArray[Any],
+    slack: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    asked: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> None:
+    """Lower the limit of row i to what its `wanted` best candidates allow, and drop those above it.
+
+    Where nearly all are alike, that does not make room. Their products then decide, and only the best are left.
+    """
+    count = counts[i]
+    if count < wanted:
+        return
+    limit = limit_of(np.partition(keys[i, :count], wanted - 1)[wanted - 1], slack[i], levels)
+    kept = 0
+    for a in range(count):
+        if keys[i, a] <= limit:
+            keys[i, kept], columns[i, kept] = keys[i, a], columns[i, a]
+            kept += 1
+    if kept > keys.shape[1] - SPARE:
+        indices, similarity = np.empty(wanted, np.int64), np.empty(wanted, np.float32)
+        nearest_of(columns[i, :kept], asked[i], rows, indices, similarity)
+        kept = wanted
+        for a in range(wanted):
+            keys[i, a], columns[i, a] = key_of(1.0 - similarity[a], levels), indices[a]
+        limit = min(limit, key_of((1.0 - similarity[wanted - 1] + slack[i] / 2) * (1 + 2.0**-22), levels))
+    counts[i] = kept
+    limits[i] = limit
+
+
+@njit(cache=True, nogil=True)
+def offer_columns(
+    start: int,
+    stop: int,
+    tile: NDArray[Any],
+    first_row: int,
+    first_column: int,
+    wanted: int,
+    keys: NDArray[Any],
+    columns: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    limits: NDArray[Any],
+    slack: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    asked: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> None:
+    """Offer all columns of `tile` to its rows [start, stop)."""
+    for a in range(start, stop):
+        i = first_row + a
+        row = tile[a]
+        for left in range(0, row.shape[0], CHUNK):
+            chunk = row[left : left + CHUNK]
+            limit = limits[i]
+            found = np.int16(0)
+            for j in range(chunk.shape[0]):
+                found = np.int16(found | np.int16(chunk[j] <= limit))
+            if found:
+                for j in range(chunk.shape[0]):
+                    if chunk[j] <= limits[i]:
+                        keys[i, counts[i]], columns[i, counts[i]] = chunk[j], first_column + left + j
+                        counts[i] += 1
+                        if counts[i] == keys.shape[1]:
+                            drop_useless(i, wanted, keys, columns, counts, limits, slack, levels, asked, rows)
+
+
+@njit(cache=True, nogil=True)
+def offer_rows(
+    start: int,
+    stop: int,
+    tile: NDArray[Any],
+    first_row: int,
+    first_column: int,
+    wanted: int,
+    keys: NDArray[Any],
+    columns: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    limits: NDArray[Any],
+    slack: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    asked: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> None:
+    """The transpose: offer all rows of `tile` to its columns [start, stop)."""
+    own = limits[first_column + start : first_column + stop]
+    for a in range(tile.shape[0]):
+        row = tile[a, start:stop]
+        for left in range(0, row.shape[0], CHUNK):
+            chunk, limit = row[left : left + CHUNK], own[left : left + CHUNK]
+            found = np.int16(0)
+            for j in range(chunk.shape[0]):
+                found = np.int16(found | np.int16(chunk[j] <= limit[j]))
+            if found:
+                for j in range(chunk.shape[0]):
+                    i = first_column + start + left + j
+                    if chunk[j] <= limit[j]:
+                        keys[i, counts[i]], columns[i, counts[i]] = chunk[j], first_row + a
+                        counts[i] += 1
+                        if counts[i] == keys.shape[1]:
+                            drop_useless(i, wanted, keys, columns, counts, limits, slack, levels, asked, rows)
+
+
+@njit(cache=True, nogil=True)
+def visiting_order(keys: NDArray[Any], columns: NDArray[np.int32], counts: NDArray[np.int32]) -> NDArray[np.int64]:
+    """All rows, those next to each other that are connected by a chain of nearest candidates.
+
+    They have neighbors in common, which are then still in the cache.
+    """
+    connected = np.arange(counts.shape[0])
+    for i in range(counts.shape[0]):
+        if counts[i] > 0:
+            a: Any = i
+            b: Any = np.int64(columns[i, np.argmin(keys[i, : counts[i]])])
+            while connected[a] != a:
+                connected[a] = connected[connected[a]]
+                a = connected[a]
+            while connected[b] != b:
+                connected[b] = connected[connected[b]]
+                b = connected[b]
+            connected[max(a, b)] = min(a, b)
+    for i in range(counts.shape[0]):
+        connected[i] = connected[connected[i]]  # a chain leads to lower rows only, which are done already
+    return np.argsort(connected, kind="mergesort")
+
+
+@njit(cache=True, nogil=True)
+def decide(
+    start: int,
+    stop: int,
+    order: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+    wanted: int,
+    keys: NDArray[Any],
+    columns: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    limits: NDArray[Any],
+    slack: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    asked: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> None:
+    """The `wanted` nearest of the candidates of the rows order[start:stop], into the last columns of the results."""
+    first = indices.shape[1] - wanted
+    for place in range(start, stop):
+        i = order[place]
+        drop_useless(i, wanted, keys, columns, counts, limits, slack, levels, asked, rows)
+        nearest_of(columns[i, : counts[i]], asked[i], rows, indices[i, first:], similarity[i, first:])
+
+
+@njit(cache=True, nogil=True)
+def decide_given(
+    start: int,
+    stop: int,
+    wanted: int,
+    given: NDArray[np.int32],
+    asked: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    indices: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+) -> None:
+    """The `wanted` nearest of the candidates `given` for rows [start, stop), into the last columns of the results."""
+    first = indices.shape[1] - wanted
+    for i in range(start, stop):
+        nearest_of(given[i], asked[i], rows, indices[i, first:], similarity[i, first:])
+
+
+@njit(cache=True, nogil=True)
+def own_products(start: int, stop: int, rows: NDArray[np.float32], similarity: NDArray[np.float32]) -> None:
+    """The product of each row with itself, into the first column."""
+    for i in range(start, stop):
+        similarity[i, 0] = dot(rows[i], rows[i])

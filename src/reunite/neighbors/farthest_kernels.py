@@ -1,0 +1,141 @@
+"""Compiled selection of the pairs that can be the farthest of a row; calls for different rows can run in threads.
+
+Of each row, `keys` and `columns` (n, room) hold the candidates so far, as many as `counts` says, and `limits` the smallest key
+that can still be of use.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from reunite.neighbors.candidate_kernels import CHUNK, Key
+from reunite.neighbors.filter_kernels import dot
+
+
+@njit(cache=True, nogil=True)
+def least_of(value: float, levels: NDArray[np.float32]) -> Key:
+    """The key of the highest level that is not above `value`; the least of all keys if there is none."""
+    if levels.shape[0] == 0:
+        return np.float32(value)
+    return np.searchsorted(levels, np.float32(value * (1 - 2.0**-22)), "right") - 1 if value > 0 else -0x8000
+
+
+@njit(cache=True, nogil=True)
+def take(
+    i: int,
+    key: Key,
+    column: int,
+    keys: NDArray[Key],
+    columns: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    limits: NDArray[Key],
+    slack: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> None:
+    """One more candidate of row i, and a higher limit if it is the farthest so far."""
+    if counts[i] == keys.shape[1]:
+        kept = 0
+        for a in range(counts[i]):
+            if keys[i, a] >= limits[i]:
+                keys[i, kept], columns[i, kept] = keys[i, a], columns[i, a]
+                kept += 1
+        if kept == keys.shape[1]:  # nearly all are alike: their products decide
+            smallest: Key = np.float32(np.inf)
+            for a in range(kept):
+                product = dot(rows[i], rows[columns[i, a]])
+                if product < smallest:
+                    smallest, columns[i, 0] = product, columns[i, a]
+            keys[i, 0] = max(least_of(1.0 - smallest, levels), -0x8000)
+            limits[i] = max(limits[i], least_of(1.0 - smallest - slack[i] / 2, levels))
+            kept = 1
+        counts[i] = kept
+    keys[i, counts[i]], columns[i, counts[i]] = key, column
+    counts[i] += 1
+    value = key if levels.shape[0] == 0 else levels[max(int(key), 0)] / (1 + 2.0**-8)
+    limits[i] = max(limits[i], least_of(value - slack[i], levels))
+
+
+@njit(cache=True, nogil=True)
+def far_columns(
+    start: int,
+    stop: int,
+    tile: NDArray[Key],
+    nothing: Key,
+    first_row: int,
+    first_column: int,
+    keys: NDArray[Key],
+    columns: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    limits: NDArray[Key],
+    slack: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> None:
+    """Look at all columns of `tile` for its rows [start, stop); the key `nothing` is no value."""
+    for a in range(start, stop):
+        i = first_row + a
+        row = tile[a]
+        for left in range(0, row.shape[0], CHUNK):
+            chunk = row[left : left + CHUNK]
+            limit = limits[i]
+            found = np.int16(0)
+            for j in range(chunk.shape[0]):
+                found = np.int16(found | np.int16(chunk[j] >= limit))
+            if found:
+                for j in range(chunk.shape[0]):
+                    if chunk[j] >= limits[i] and chunk[j] != nothing:
+                        take(i, chunk[j], first_column + left + j, keys, columns, counts, limits, slack, levels, rows)
+
+
+@njit(cache=True, nogil=True)
+def far_rows(
+    start: int,
+    stop: int,
+    tile: NDArray[Key],
+    nothing: Key,
+    first_row: int,
+    first_column: int,
+    keys: NDArray[Key],
+    columns: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    limits: NDArray[Key],
+    slack: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> None:
+    """The transpose: look at all rows of `tile` for its columns [start, stop)."""
+    own = limits[first_column + start : first_column + stop]
+    for a in range(tile.shape[0]):
+        row = tile[a, start:stop]
+        for left in range(0, row.shape[0], CHUNK):
+            chunk, limit = row[left : left + CHUNK], own[left : left + CHUNK]
+            found = np.int16(0)
+            for j in range(chunk.shape[0]):
+                found = np.int16(found | np.int16(chunk[j] >= limit[j]))
+            if found:
+                for j in range(chunk.shape[0]):
+                    if chunk[j] >= limit[j] and chunk[j] != nothing:
+                        i = first_column + start + left + j
+                        take(i, chunk[j], first_row + a, keys, columns, counts, limits, slack, levels, rows)
+
+
+@njit(cache=True, nogil=True)
+def smallest_of(
+    start: int,
+    stop: int,
+    keys: NDArray[Key],
+    columns: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    limits: NDArray[Key],
+    rows: NDArray[np.float32],
+    smallest: NDArray[np.float32],
+) -> None:
+    """The smallest product of rows [start, stop) with one of their candidates."""
+    for i in range(start, stop):
+        smallest[i] = np.inf
+        for a in range(counts[i]):
+            if keys[i, a] >= limits[i]:
+                smallest[i] = min(smallest[i], dot(rows[i], rows[columns[i, a]]))

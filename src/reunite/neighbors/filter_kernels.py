@@ -1,0 +1,66 @@
+"""Compiled preparation of rows for products in bfloat16, and the inner product that decides in the end."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
+    """Inner product; the order of the sum is left to the vector units, and is the same for (a, b) and (b, a)."""
+    total = np.float32(0)
+    for i in range(a.shape[0]):
+        total += a[i] * b[i]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def measure_centered(
+    start: int,
+    stop: int,
+    rows: NDArray[np.float32],
+    center: NDArray[np.float32],
+    lengths: NDArray[np.float32],
+    along: NDArray[np.float64],
+) -> None:
+    """Length of each row minus `center`, and the inner product of that difference with `center`."""
+    for i in range(start, stop):
+        square, product = np.float32(0), 0.0
+        for q in range(rows.shape[1]):
+            difference = rows[i, q] - center[q]
+            square += difference * difference
+            product += np.float64(difference) * np.float64(center[q])
+        lengths[i] = np.sqrt(square)
+        along[i] = product
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def round_centered(
+    start: int,
+    stop: int,
+    rows: NDArray[np.float32],
+    center: NDArray[np.float32],
+    rounded: NDArray[np.int16],
+    remainders: NDArray[np.float32],
+) -> None:
+    """Rows minus `center` to the nearest bfloat16, ties to even, as bits; and the length of what rounding took away.
+
+    The values are finite, so that no bits need special care. `rounded` has more columns than `rows`; these are left alone.
+    """
+    exact = np.empty(rows.shape[1], np.float32)
+    kept = np.empty(rows.shape[1], np.uint32)
+    bits, back = exact.view(np.uint32), kept.view(np.float32)
+    for i in range(start, stop):
+        for q in range(rows.shape[1]):
+            exact[q] = rows[i, q] - center[q]
+        for q in range(rows.shape[1]):
+            up = bits[q] + np.uint32(0x7FFF) + ((bits[q] >> np.uint32(16)) & np.uint32(1))
+            kept[q] = up & np.uint32(0xFFFF0000)
+            rounded[i, q] = np.int16(up >> np.uint32(16))
+        square = np.float32(0)
+        for q in range(rows.shape[1]):
+            lost = exact[q] - back[q]  # exact: the two share their leading bits
+            square += lost * lost
+        remainders[i] = np.sqrt(square)

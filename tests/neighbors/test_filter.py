@@ -1,0 +1,148 @@
+"""The bound that lets a search skip products: attacked, and used by searches that must not notice it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oracles.features import NASTY, nasty, people
+from reunite.neighbors import filter as room
+from reunite.neighbors.filter import LEVELS, NO_VALUE, Filter
+from reunite.neighbors.filter_kernels import dot
+from reunite.neighbors.knn import search, search_itself
+from reunite.types import unit_rows
+
+BOTH = pytest.mark.parametrize("reduced", [False, True])
+
+
+def products(asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.array([[dot(a, b) for b in rows] for a in asked], np.float32)
+
+
+def bounds(filter: Filter, keys: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest value that each key can stand for, as the filter promises it."""
+    error = slack[:, None].astype(np.float64) / 2
+    if not filter.reduced:
+        return keys.astype(np.float64) - error, keys.astype(np.float64) + error
+    level = LEVELS[np.maximum(keys, 0)].astype(np.float64)
+    least = np.where(keys < 0, -np.inf, level / (1 + 2.0**-8) - error)
+    return least, np.where(keys < 0, 0, level / (1 - 2.0**-8)) + error
+
+
+def tightness(rows: np.ndarray, offsets: np.ndarray | float, reduced: bool) -> float:
+    """Asserts that all values are within their bounds; the largest part of the room for errors that was used."""
+    filter = Filter(rows, offsets, reduced=reduced)
+    exact = np.broadcast_to(offsets, len(rows))[:, None] + np.broadcast_to(offsets, len(rows))
+    exact = exact - products(rows, rows).astype(np.float64)
+    used = 0.0
+    for tile in filter.tiles(block_size=16):
+        down, right = tile.keys.shape
+        part = slice(tile.first_row, tile.first_row + down), slice(tile.first_column, tile.first_column + right)
+        own = np.equal.outer(np.arange(len(rows))[part[0]], np.arange(len(rows))[part[1]])
+        assert (tile.keys[own] == NO_VALUE[reduced]).all()
+        least, most = bounds(filter, np.where(own, 0, tile.keys), filter.slack[part[0]])
+        value = exact[part]
+        assert ((least <= value) & (value <= most))[~own].all()
+        looked_at = ~own & np.isfinite(least)
+        middle, room = (least + most)[looked_at] / 2, (most - least)[looked_at] / 2
+        used = max(used, (np.abs(value[looked_at] - middle) / room).max(initial=0))
+    return used
+
+
+@BOTH
+@pytest.mark.parametrize("name", NASTY)
+def test_values_of_nasty_rows_are_within_their_bounds(name: str, reduced: bool) -> None:
+    tightness(nasty(name), 0.5, reduced)
+    tightness(unit_rows(nasty(name)), np.linspace(0, 2, 40), reduced)
+
+
+@BOTH
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 70), st.floats(-6, 6), st.floats(-6, 0), st.booleans())
+def test_values_of_any_rows_are_within_their_bounds(
+    reduced: bool, seed: int, dimensions: int, scale: float, spread: float, outlier: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal(dimensions) + 10**spread * rng.standard_normal((40, dimensions))
+    rows[0] *= 1 + 100 * outlier
+    tightness((10**scale * rows).astype(np.float32), 10 ** (2 * scale) * rng.random(40), reduced)
+
+
+def test_rounding_that_all_goes_one_way_nearly_reaches_the_bound() -> None:
+    """Every component loses the most that rounding to bfloat16 can take, and all of it in the direction of the other row."""
+    worst = np.float32(1 + 2.0**-8 - 2.0**-20)  # just below the middle of two neighbors, nearer to the lower one
+    signs = np.sign(np.random.default_rng(0).standard_normal((20, 256))).astype(np.float32)
+    rows = np.concatenate([worst * signs, -worst * signs]).repeat(2, axis=0) / np.float32(16)
+    assert (Filter(rows).center == 0).all(), "rounding is attacked where nothing is subtracted before"
+    assert tightness(rows, 0.5, True) > 0.9
+
+
+@BOTH
+def test_sums_in_float32_that_cancel_are_within_their_bounds(reduced: bool) -> None:
+    """Large products of either sign, whose sum is small: what is left is rounding."""
+    rng = np.random.default_rng(1)
+    half = 100 * rng.standard_normal((30, 300))
+    rows = np.concatenate([half, -half + 1e-3 * rng.standard_normal(half.shape)], axis=1)
+    tightness(rows.astype(np.float32), 0.0, reduced)
+    tightness(np.concatenate([rows, rows[::-1, ::-1]]).astype(np.float32), 1e4, reduced)
+
+
+@pytest.mark.parametrize("k", [2, 7, 40])
+@pytest.mark.parametrize("name", [*NASTY, "people", "line"])
+def test_a_search_gives_what_all_float32_products_give(name: str, k: int) -> None:
+    """To the last bit, at either precision, whatever the rows are."""
+    rows = people(300)[0] if name == "people" else np.arange(1.0, 41)[:, None] if name == "line" else nasty(name)
+    rows = unit_rows(rows.astype(np.float32))
+    everything = products(rows, rows)
+    order = everything.copy()
+    np.fill_diagonal(order, np.inf)
+    expected = np.argsort(-order, axis=1, kind="stable")[:, :k]
+    for reduced in (False, True):
+        indices, similarity = search_itself(rows, k, 32, reduced=reduced)
+        np.testing.assert_array_equal(indices, expected)
+        np.testing.assert_array_equal(similarity, np.take_along_axis(everything, expected, axis=1))
+        asked = rows[::3].copy()
+        indices, similarity = search(asked, rows, k, 32, reduced=reduced)
+        expected_asked = np.argsort(-everything[::3], axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(indices, expected_asked)
+        np.testing.assert_array_equal(similarity, np.take_along_axis(everything[::3], expected_asked, axis=1))
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["duplicates", "untrained", "zeros"])
+def test_more_candidates_than_there_is_room_for(name: str, reduced: bool) -> None:
+    """Five hundred copies of each row, which tie at the k-th place, too."""
+    rows = unit_rows(nasty(name)[:4].repeat(500, axis=0))
+    indices = search_itself(rows, 10, reduced=reduced)[0]
+    which = np.unique(rows, axis=0, return_inverse=True)[1]
+    for i in range(0, 2000, 97):
+        alike = np.flatnonzero(which == which[i]) if rows[i].any() else np.arange(2000)
+        assert indices[i].tolist() == [i, *alike[alike != i][:9].tolist()]
+
+
+@BOTH
+def test_rows_that_first_meet_rows_unlike_them(reduced: bool) -> None:
+    """All values of the first thousand columns are within the bound of each other, and no neighbor is among them."""
+    rng = np.random.default_rng(0)
+    rows = np.zeros((3000, 64), np.float32)
+    rows[:1500, :32] = rng.standard_normal((1500, 32))
+    rows[1500:, 32:] = rng.standard_normal((1500, 32))
+    rows = unit_rows(rows + 1e-4 * rng.standard_normal(rows.shape).astype(np.float32))
+    indices, _ = search_itself(rows, 10, 256, reduced=reduced)
+    exact = rows.astype(np.float64) @ rows.T
+    np.fill_diagonal(exact, 2)
+    np.testing.assert_array_equal(indices, np.argsort(-exact, axis=1, kind="stable")[:, :10])
+
+
+def test_the_precision_is_chosen_by_measuring_and_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = unit_rows(people(400, dimensions=64)[0])
+    found = []
+    for pays in (True, False):
+        monkeypatch.setattr(room, "reduced_pays", lambda pays=pays: pays)
+        assert Filter(rows).reduced is pays
+        found.append(search_itself(rows, 12))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    assert isinstance(room.reduced_pays(), bool)
