@@ -9,17 +9,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import linkage as scipy_linkage
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import reunite.cluster.available_memory as available_memory
 import reunite.cluster.blocks as blocks
-import reunite.cluster.hierarchy as hierarchy
+import reunite.cluster.distance_matrix as distance_matrix
 from oracles.features import NASTY, nasty, people
 from oracles.merging import METRICS, NINE, agglomerate, agglomerate_in_batches, unit
 from reunite.cluster.blocks import distances
-from reunite.cluster.hierarchy import AverageLinkage, linkage_matrix, merge_exactly
+from reunite.cluster.hierarchy import CODES, AverageLinkage, linkage_matrix, merge_exactly
+from reunite.cluster.hierarchy_kernels import CHUNK, GONE, nearest, nearest_neighbor_chain
 from reunite.errors import InputError
 from reunite.types import Clusters
 
@@ -59,6 +60,16 @@ def test_equals_the_published_partition(shared: Callable[[str], Path]) -> None:
     np.testing.assert_array_equal(labels, Clusters.of(golden["average_linkage"]).labels)
 
 
+@pytest.mark.data
+def test_equals_scipy_in_float64_on_market(shared: Callable[[str], Path]) -> None:
+    rows = np.load(shared("data/features/market1501_retail0288.npz"))["gallery"][:3000]
+    tree = scipy_linkage(unit(rows), "average")
+    merges = 13 * int(len(rows) * 0.07)
+    found = AverageLinkage().fit(rows)
+    np.testing.assert_allclose(found.heights_, tree[:merges, 2], atol=2e-6)
+    assert same_partition(found.labels_, cut_tree(tree, merges))
+
+
 @drawn_once
 @given(st.integers(0, 10**6), st.integers(2, 14), st.sampled_from(LINKAGES), st.sampled_from(list(METRICS)))
 def test_equals_greedy_merging(seed: int, n: int, linkage: str, metric: str) -> None:
@@ -86,6 +97,66 @@ def test_equals_scipy(linkage: str, merge_percent: float) -> None:
     merges = 13 * int(300 * merge_percent)
     assert same_partition(found.labels_, cut_tree(tree, merges))
     np.testing.assert_allclose(found.heights_, tree[:merges, 2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+def test_equals_scipy_on_rows_of_an_untrained_network(linkage: str) -> None:
+    """Similarities within 0.001 of 1, of which products of float32 hold four digits."""
+    rng = np.random.default_rng(0)
+    rows = (rng.standard_normal(256) + 0.02 * rng.standard_normal((700, 256))).astype(np.float32)
+    tree = scipy_linkage(unit(rows), linkage)
+    found = AverageLinkage(0.05, 13, linkage).fit(rows)
+    np.testing.assert_allclose(found.heights_, tree[: 13 * 35, 2], rtol=2e-5)
+    assert same_partition(found.labels_, cut_tree(tree, 13 * 35))
+
+
+@drawn_once
+@given(st.integers(0, 10**6), st.integers(2, 90), st.sampled_from(["average", "single", "complete", "ward"]))
+def test_the_chain_equals_scipy_on_any_distances(seed: int, n: int, linkage: str) -> None:
+    """Also those that no points have. All merges, and the lowest members of the sides."""
+    matrix = squareform(np.random.default_rng(seed).uniform(0.1, 1, n * (n - 1) // 2).astype(np.float32))
+    tree = scipy_linkage(squareform(matrix), linkage)
+    if linkage == "ward":
+        matrix = matrix**2
+    np.fill_diagonal(matrix, np.inf)
+    first, second, heights = nearest_neighbor_chain(matrix, np.ones(n, np.int64), CODES[linkage])
+    order = np.argsort(heights, kind="stable")
+    heights = np.sqrt(heights[order]) if linkage == "ward" else heights[order]
+    np.testing.assert_allclose(heights, tree[:, 2], rtol=1e-5)
+    lowest = list(range(n))
+    for merge, (a, b) in enumerate(tree[:, :2].astype(int).tolist()):
+        lowest.append(min(lowest[a], lowest[b]))
+        assert [first[order][merge], second[order][merge]] == sorted((lowest[a], lowest[b]))
+
+
+@drawn_once
+@given(st.integers(0, 10**6), st.integers(2, 3 * CHUNK))
+def test_the_nearest_is_the_favorite_or_the_first_of_what_is_left(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    row = rng.choice(np.array([0, 1e-40, 0.5, 1.5, 1e30, np.inf], np.float32)[rng.integers(0, 5) :], n)
+    gone = np.where(rng.random(n) < 0.5, GONE, 0).astype(np.int32)
+    gone[rng.integers(0, n)] = 0
+    left = np.flatnonzero(gone == 0)
+    lowest = row[left].min()
+    first = int(left[row[left] == lowest][0])
+    assert nearest(row, gone, -1) == first
+    for favorite in left:
+        assert nearest(row, gone, favorite) == (favorite if row[favorite] == lowest else first)
+
+
+@pytest.mark.parametrize("linkage", ["average", "single", "complete", "ward"])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_merge_is_lower_than_those_below_it(linkage: str, seed: int) -> None:
+    """Where nearly all distances agree to the last digits, and rounding of means could turn them around."""
+    rng = np.random.default_rng(seed)
+    steps = rng.integers(0, 3, 300 * 299 // 2)
+    matrix = squareform((1 / 3 + steps * 2.0**-25).astype(np.float32))
+    np.fill_diagonal(matrix, np.inf)
+    first, second, heights = nearest_neighbor_chain(matrix, np.ones(300, np.int64), CODES[linkage])
+    height_of = np.zeros(300)
+    for a, b, height in zip(first.tolist(), second.tolist(), heights.tolist(), strict=True):
+        assert a < b and height >= max(height_of[a], height_of[b])
+        height_of[a] = height
 
 
 @pytest.mark.parametrize("linkage", PAIRWISE)
@@ -161,7 +232,7 @@ def test_permuting_rows_permutes_the_partition(linkage: str, merge_mode: str, se
 
 
 def test_the_matrix_is_symmetric_to_the_last_bit() -> None:
-    rows = unit(people(1500, 64)[0])  # two blocks
+    rows = people(1500, 64)[0]  # more than one panel, and more than one block
     for labels in (np.arange(1500), np.arange(1500) // 3):
         for linkage in PAIRWISE:
             matrix = linkage_matrix(rows, Clusters.of(labels), linkage, "euclidean")
@@ -171,17 +242,17 @@ def test_the_matrix_is_symmetric_to_the_last_bit() -> None:
 
 def test_the_matrix_is_symmetric_where_products_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Libraries may add up the two products of a pair in different orders."""
-    noise = np.random.default_rng(0).uniform(0, 1e-6, (90, 90))
+    noise = np.random.default_rng(0).uniform(0, 1e-6, (180, 180))
     monkeypatch.setattr(blocks, "distances", lambda a, b, metric: distances(a, b, metric) + noise)
-    rows = unit(people(90)[0])
+    rows = people(180)[0]
     for linkage in PAIRWISE:
-        matrix = linkage_matrix(rows, Clusters.of(np.arange(90)), linkage, "euclidean")
+        matrix = linkage_matrix(rows, Clusters.of(np.arange(180) % 90), linkage, "euclidean")
         np.testing.assert_array_equal(matrix, matrix.T)
 
 
 def test_ties_end_and_heights_never_fall() -> None:
     # Corners of a simplex: all distances tie, and a chain of nearest neighbors must not run in circles.
-    corners = np.eye(60)
+    corners = np.eye(60, dtype=np.float32)
     for linkage in ("average", "single", "complete", "ward"):
         merged, heights = merge_exactly(corners, Clusters.of(np.arange(60)), linkage, "euclidean", 59)
         assert merged.tolist() == [0] * 60
@@ -193,7 +264,7 @@ def test_heights_of_single_linkage_do_not_depend_on_ties(seed: int) -> None:
     rows = nasty("lattice", n=80, seed=seed)
     rows = rows[rows.any(axis=1)]
     n = len(rows)
-    _, heights = merge_exactly(unit(rows), Clusters.of(np.arange(n)), "single", "sqeuclidean", n - 1)
+    _, heights = merge_exactly(rows, Clusters.of(np.arange(n)), "single", "sqeuclidean", n - 1)
     np.testing.assert_allclose(heights, scipy_linkage(pdist(unit(rows), "sqeuclidean"), "single")[:, 2], atol=1e-6)
 
 
@@ -236,15 +307,25 @@ def test_layout_type_and_length_of_rows_do_not_matter() -> None:
         np.testing.assert_array_equal(same, before)
 
 
-@pytest.mark.parametrize(("linkage", "needed"), [("average", "40,000"), ("centroid", "80,000")])
-def test_refuses_what_does_not_fit_into_memory(monkeypatch: pytest.MonkeyPatch, linkage: str, needed: str) -> None:
-    rows = people(100)[0]
-    monkeypatch.setattr(hierarchy, "available_bytes", lambda: 39_999)
-    with pytest.raises(InputError, match=f"holds a matrix of {needed} bytes; 39,999 are available.*BottomUp"):
-        AverageLinkage(linkage=linkage).fit(rows)
-    for enough in (80_000, None):
-        monkeypatch.setattr(hierarchy, "available_bytes", lambda enough=enough: enough)
-        assert AverageLinkage(linkage=linkage).fit(rows).labels_.max() == 8
+@pytest.mark.parametrize(
+    ("linkage", "reinit_labels", "needed"),
+    [
+        ("average", True, 4 * 100**2 + 4 * 100 * 16),
+        ("centroid", True, 8 * 100**2 + 8 * 100 * 16),
+        ("average", False, 4 * 98**2 + 16 * 100 * 16),
+    ],
+)
+def test_refuses_what_does_not_fit_into_memory(
+    monkeypatch: pytest.MonkeyPatch, linkage: str, reinit_labels: bool, needed: int
+) -> None:
+    rows, start = people(100)[0], np.minimum(np.arange(100), 97)
+    clusterer = AverageLinkage(linkage=linkage, reinit_labels=reinit_labels)
+    monkeypatch.setattr(distance_matrix, "available_bytes", lambda: needed - 1)
+    with pytest.raises(InputError, match=f"holds {needed:,} bytes; {needed - 1:,} are available.*BottomUp"):
+        clusterer.fit(rows, start)
+    for enough in (needed, None):
+        monkeypatch.setattr(distance_matrix, "available_bytes", lambda enough=enough: enough)
+        assert clusterer.fit(rows, start).labels_.max() == (8 if reinit_labels else 6)
 
 
 def test_available_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster
 from scipy.cluster.hierarchy import linkage as scipy_linkage
 
-import reunite.cluster.linkage_tree as linkage_tree_module
+import reunite.cluster.distance_matrix as distance_matrix
 from oracles.features import NASTY, nasty, people
 from oracles.identities import merges_apart
 from reunite.cluster.linkage_tree import FAR, LinkageTree, linkage_tree
@@ -156,11 +156,12 @@ def test_length_of_rows_and_direction_and_repetition_of_pairs_do_not_matter() ->
 
 def test_refuses_what_does_not_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = people(100)[0]
-    monkeypatch.setattr(linkage_tree_module, "available_bytes", lambda: 39_999)
-    with pytest.raises(InputError, match="100 rows holds a matrix of 40,000 bytes; 39,999 are available"):
+    needed = 4 * 100**2 + 4 * 100 * 16  # the matrix, and a copy of the rows
+    monkeypatch.setattr(distance_matrix, "available_bytes", lambda: needed - 1)
+    with pytest.raises(InputError, match="100 rows holds 46,400 bytes; 46,399 are available"):
         linkage_tree(rows)
-    for enough in (40_000, None):
-        monkeypatch.setattr(linkage_tree_module, "available_bytes", lambda enough=enough: enough)
+    for enough in (needed, None):
+        monkeypatch.setattr(distance_matrix, "available_bytes", lambda enough=enough: enough)
         assert len(linkage_tree(rows).heights) == 99
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-import reunite.cluster.linkage_tree as linkage_tree_module
+import reunite.cluster.distance_matrix as distance_matrix_module
 import reunite.identities.centering as centering_module
 from oracles.identities import camera_means_by_loops, confidence_by_loops, merges_apart, overlapping_by_pairs
 from oracles.merging import unit
@@ -275,6 +275,6 @@ def test_a_row_of_zeros_is_refused_also_where_cameras_are_centred(rng: np.random
 
 
 def test_more_rows_than_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linkage_tree_module, "available_bytes", lambda: 35)
-    with pytest.raises(InputError, match="holds a matrix of 36 bytes; 35 are available"):
+    monkeypatch.setattr(distance_matrix_module, "available_bytes", lambda: 71)
+    with pytest.raises(InputError, match="holds 72 bytes; 71 are available"):
         identify(np.eye(3))

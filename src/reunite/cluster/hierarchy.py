@@ -11,9 +11,9 @@ from jaxtyping import Float32, Float64, Int64
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import validate_data
 
-from reunite.cluster.available_memory import available_bytes
 from reunite.cluster.blocks import BLOCK_SIZE, ClusterBlocks, Metric, Tile, check_metric
 from reunite.cluster.closest_pairs import Pairs, closest_pairs
+from reunite.cluster.distance_matrix import check_memory, distance_matrix, distance_matrix_bytes
 from reunite.cluster.hierarchy_kernels import AVERAGE, COMPLETE, SINGLE, WARD, contract, nearest_neighbor_chain
 from reunite.cluster.merging import check_merge_percent, clusters_to_merge, merge_closest, merge_in_order
 from reunite.errors import InputError
@@ -32,10 +32,16 @@ Merges = tuple[Int64[np.ndarray, " c"], Float64[np.ndarray, " m"]]
 
 
 def linkage_matrix(
-    rows: Float64[np.ndarray, "n d"], clusters: Clusters, linkage: Linkage, metric: Metric
+    embeddings: Float32[np.ndarray, "n d"], clusters: Clusters, linkage: Linkage, metric: Metric
 ) -> Float32[np.ndarray, "c c"]:
-    """Linkage of all pairs of clusters, exactly symmetric, with infinity on the diagonal. "ward" is of single rows."""
+    """Linkage of all pairs of clusters of directions, exactly symmetric, with infinity on the diagonal.
+
+    Ward's is the metric itself, so that it is of clusters of one row.
+    """
+    if clusters.count == len(embeddings):
+        return distance_matrix(embeddings, metric)
     matrix = np.empty((clusters.count, clusters.count), np.float32)
+    rows = unit_rows(embeddings.astype(np.float64))
     for tile in ClusterBlocks(rows, clusters).tiles(metric, REDUCTIONS[linkage]):
         values = tile.values
         if linkage == "average":
@@ -50,11 +56,11 @@ def linkage_matrix(
 
 
 def merge_exactly(
-    rows: Float64[np.ndarray, "n d"], clusters: Clusters, linkage: Linkage, metric: Metric, merges: int
+    embeddings: Float32[np.ndarray, "n d"], clusters: Clusters, linkage: Linkage, metric: Metric, merges: int
 ) -> Merges:
     """Merge the closest pair `merges` times, by nearest-neighbor chains; not for centroid linkage."""
     squared = linkage == "ward"
-    matrix = linkage_matrix(rows, clusters, linkage, "sqeuclidean" if squared else metric)
+    matrix = linkage_matrix(embeddings, clusters, linkage, "sqeuclidean" if squared else metric)
     first, second, heights = nearest_neighbor_chain(matrix, clusters.sizes, CODES[linkage])
     order = np.argsort(heights, kind="stable")[:merges]
     merged, _ = merge_in_order(first[order], second[order], clusters.count, merges, True)
@@ -62,10 +68,15 @@ def merge_exactly(
 
 
 def merge_in_batches(
-    rows: Float64[np.ndarray, "n d"], clusters: Clusters, linkage: Linkage, metric: Metric, merges: int, steps: int
+    embeddings: Float32[np.ndarray, "n d"],
+    clusters: Clusters,
+    linkage: Linkage,
+    metric: Metric,
+    merges: int,
+    steps: int,
 ) -> Merges:
     """In each of `steps` steps, unite along the closest pairs until `merges` merges are done, then link anew."""
-    matrix, sizes = linkage_matrix(rows, clusters, linkage, metric), clusters.sizes
+    matrix, sizes = linkage_matrix(embeddings, clusters, linkage, metric), clusters.sizes
     labels, heights = np.arange(clusters.count), []
     for _ in range(steps):
         merged, taken = merge_closest(partial(_closest_in, matrix), len(sizes), merges, "union")
@@ -81,15 +92,16 @@ def _closest_in(matrix: Float32[np.ndarray, "c c"], want: int) -> Pairs:
     return closest_pairs(tiles, len(matrix), want)
 
 
-def merge_by_centroids(rows: Float64[np.ndarray, "n d"], merges: int) -> Merges:
+def merge_by_centroids(embeddings: Float32[np.ndarray, "n d"], merges: int) -> Merges:
     """Merge the two clusters with the nearest means `merges` times. Not reducible, so SciPy's search does it."""
-    tree = scipy.cluster.hierarchy.linkage(rows, "centroid")[:merges]
-    members = np.append(np.arange(len(rows)), np.empty(merges, np.int64))  # one row of each cluster of the tree
+    count = len(embeddings)
+    tree = scipy.cluster.hierarchy.linkage(unit_rows(embeddings.astype(np.float64)), "centroid")[:merges]
+    members = np.append(np.arange(count), np.empty(merges, np.int64))  # one row of each cluster of the tree
     pairs = np.empty((merges, 2), np.int64)
     for merge, sides in enumerate(tree[:, :2].astype(np.int64)):
         pairs[merge] = members[sides]
-        members[len(rows) + merge] = pairs[merge, 0]
-    merged, _ = merge_in_order(pairs[:, 0], pairs[:, 1], len(rows), merges, True)
+        members[count + merge] = pairs[merge, 0]
+    merged, _ = merge_in_order(pairs[:, 0], pairs[:, 1], count, merges, True)
     return np.unique(merged, return_inverse=True)[1], tree[:, 2]
 
 
@@ -101,15 +113,16 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
     Euclidean distances (UPGMA) is what reports of the paper describe, `merge_percent` and `steps` come from a
     re-implementation, and the other linkages and modes are for ablations.
 
-    The one clusterer here that holds an n x n matrix, in float32: 0.7 GB for 12,936 rows. It refuses where the memory
-    at hand would not hold it.
+    The one clusterer here that holds an n x n matrix, one in float32 beside a copy of the rows: 0.67 GB and 0.1 GB for
+    12,936 rows of 2048 columns. It refuses where the memory at hand would not hold them. Distances err by up to 1e-6
+    (squared, `distance_matrix`): merges that tie up to that are made in any order.
 
     Args:
         merge_percent: share of the rows merged in a step, in (0, 1].
         steps: steps of a fit; each merges int(n * merge_percent) times.
         linkage: distance of two clusters: mean ("average"), smallest ("single") or largest ("complete") distance of
             their members, growth of the sum of squares ("ward"), or distance of their means ("centroid", by SciPy, in
-            float64 and twice the memory).
+            float64, slower and with more than twice the memory).
         merge_mode: "exact" merges the closest pair each time, and the split into steps makes no difference. "batch"
             takes all closest pairs of a step from distances computed once, chains allowed, as BUC does; for
             "average", "single" and "complete".
@@ -163,8 +176,13 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
             )
         merged, self.heights_ = np.arange(clusters.count), np.empty(0)
         if each:
-            self._check_memory(clusters.count)
-            merged, self.heights_ = self._merge(unit_rows(X.astype(np.float64)), clusters, each)
+            check_memory(
+                self._bytes(X.shape[1], len(X), clusters.count),
+                f"Linkage {self.linkage!r} of {clusters.count:,} clusters",
+                "Use fewer rows or a larger machine, or BottomUp(Dispersion(weight=0.0)), which merges by average "
+                "linkage too, a share a round, and needs no matrix.",
+            )
+            merged, self.heights_ = self._merge(X, clusters, each)
         self.labels_ = merged[clusters.labels]
         return self
 
@@ -172,12 +190,12 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
         """`fit`, and the labels."""
         return self.fit(X, y).labels_
 
-    def _merge(self, rows: Float64[np.ndarray, "n d"], clusters: Clusters, each: int) -> Merges:
+    def _merge(self, embeddings: Float32[np.ndarray, "n d"], clusters: Clusters, each: int) -> Merges:
         if self.merge_mode == "batch":
-            return merge_in_batches(rows, clusters, self.linkage, self.metric, each, self.steps)
+            return merge_in_batches(embeddings, clusters, self.linkage, self.metric, each, self.steps)
         if self.linkage == "centroid":
-            return merge_by_centroids(rows, self.steps * each)
-        return merge_exactly(rows, clusters, self.linkage, self.metric, self.steps * each)
+            return merge_by_centroids(embeddings, self.steps * each)
+        return merge_exactly(embeddings, clusters, self.linkage, self.metric, self.steps * each)
 
     def check_options(self) -> None:
         """Raise `InputError` for options out of range or that do not go together; `train` asks before it decodes an image."""
@@ -196,12 +214,10 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
                         f"{self.linkage!r}. Use one of these, or {name}={needed!r}."
                     )
 
-    def _check_memory(self, clusters: int) -> None:
-        needed = (8 if self.linkage == "centroid" else 4) * clusters**2
-        available = available_bytes()
-        if available is not None and needed > available:
-            raise InputError(
-                f"Linkage {self.linkage!r} of {clusters:,} clusters holds a matrix of {needed:,} bytes; {available:,} "
-                "are available. Use fewer rows or a larger machine, or BottomUp(Dispersion(weight=0.0)), which merges "
-                "by average linkage too, a share a round, and needs no matrix."
-            )
+    def _bytes(self, columns: int, count: int, clusters: int) -> int:
+        """What a fit holds at its peak besides its input."""
+        if self.linkage == "centroid":  # SciPy: the rows in float64, and two copies of the distances of all pairs
+            return 8 * count * columns + 8 * count**2
+        if clusters == count:
+            return distance_matrix_bytes(count, columns)
+        return 4 * clusters**2 + 2 * 8 * count * columns  # the rows in float64, and sorted by cluster

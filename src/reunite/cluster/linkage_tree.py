@@ -9,19 +9,19 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from numpy.typing import ArrayLike
 
-from reunite.cluster.available_memory import available_bytes
-from reunite.cluster.hierarchy import linkage_matrix
+from reunite.cluster.distance_matrix import check_memory, distance_matrix, distance_matrix_bytes
 from reunite.cluster.hierarchy_kernels import AVERAGE, nearest_neighbor_chain
 from reunite.cluster.merging import merge_in_order
 from reunite.errors import InputError
-from reunite.types import Clusters, check_embeddings, unit_rows
+from reunite.types import check_embeddings
 
 FAR = np.float32(1e30)
-"""Put for the distance of two rows that stay apart. The chain needs a number: infinity stands for clusters that are gone.
+"""Put for the squared distance of two rows that stay apart. The chain needs a number: means with infinity are infinite,
+and a cluster that is near no other one would have no nearest.
 
 No two clusters of which a pair of members stays apart are near after that. Their mean distance is at least FAR over the
 pairs of their members, and these are at most n^2 / 4, or 2.5e11 for a million rows: 4e18. Rounding takes less than
-2^-24 of a number in each of fewer than n merges, or 6 % for a million rows. All other mean distances are at most 2.
+2^-24 of a number in each of fewer than n merges, or 6 % for a million rows. All other mean distances are at most 4.
 """
 
 FARTHEST = 3.0
@@ -65,8 +65,9 @@ def linkage_tree(embeddings: Float[np.ndarray, "n d"], apart: ArrayLike | None =
     apart from any member of the other ("cannot-link", Davidson and Ravi 2005, "Agglomerative Hierarchical Clustering
     with Constraints"). Pairs that tie up to rounding merge in an order that depends on the order of the rows.
 
-    Holds one n x n matrix in float32: 100 MB for 5,000 rows, 400 MB for 10,000. O(n^2 d) time. The guarantee for pairs
-    that stay apart is for up to a million rows.
+    Holds one n x n matrix in float32, 100 MB for 5,000 rows, 400 MB for 10,000, and a copy of the rows. O(n^2 d) time.
+    Distances are those of `distance_matrix`, right to 1e-6. The guarantee for pairs that stay apart is for up to
+    a million rows.
 
     Args:
         embeddings: (n, d) rows; their lengths do not matter.
@@ -82,13 +83,16 @@ def linkage_tree(embeddings: Float[np.ndarray, "n d"], apart: ArrayLike | None =
     _check_directions(given)
     if count == 0:
         return LinkageTree(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 0)
-    _check_memory(count)
-    rows = unit_rows(given.astype(np.float64))
-    matrix = linkage_matrix(rows, Clusters(np.arange(count), count), "average", "sqeuclidean")
-    matrix /= 2  # |x - y|^2 = 2 (1 - <x, y>) for rows of unit length
+    check_memory(
+        distance_matrix_bytes(count, given.shape[1]),
+        f"Average linkage of {count:,} rows",
+        "Use fewer rows, for tracks those of a shorter time, or a larger machine.",
+    )
+    matrix = distance_matrix(given, "sqeuclidean")
     matrix[pairs[:, 0], pairs[:, 1]] = FAR
     matrix[pairs[:, 1], pairs[:, 0]] = FAR
     first, second, heights = nearest_neighbor_chain(matrix, np.ones(count, np.int64), AVERAGE)
+    heights /= 2  # |x - y|^2 = 2 (1 - <x, y>) for rows of unit length, and so are the means of both
     order = np.argsort(heights, kind="stable")  # stable: a merge comes after those below it also where heights tie
     order = order[: np.searchsorted(heights[order], FARTHEST)]
     return LinkageTree(first[order], second[order], heights[order], count)
@@ -121,13 +125,4 @@ def _check_directions(rows: Float[np.ndarray, "n d"]) -> None:
         raise InputError(
             f"embeddings must have a direction; {len(zero):,} of {len(rows):,} rows are all zeros (the first is row "
             f"{zero[0]}). Drop those rows, or look at what produced them."
-        )
-
-
-def _check_memory(count: int) -> None:
-    needed, available = 4 * count**2, available_bytes()
-    if available is not None and needed > available:
-        raise InputError(
-            f"Average linkage of {count:,} rows holds a matrix of {needed:,} bytes; {available:,} are available. Use "
-            "fewer rows, for tracks those of a shorter time, or a larger machine."
         )
