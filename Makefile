@@ -23,4 +23,5 @@ lint: install
 	$(BIN)/mypy
 
 bench: install
+	-$(BIN)/pip install --quiet -e ".[bench]"
 	$(BIN)/python -m benchmarks

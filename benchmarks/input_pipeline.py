@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torchvision import transforms as tv
 
-from benchmarks.harness import Row, compare
+from benchmarks.harness import Case, Job, Peer, Setting
 from reunite.images.decoding import decode
 from reunite.images.loading import open_images
 from reunite.images.transforms import Erase, Flip, PadCrop, augment
@@ -109,33 +109,28 @@ def _stages(paths: list[str], size: tuple[int, int]) -> Iterator[tuple[str, Call
     yield "cached, augment", lambda: augmented(stored), augmented_by_torchvision, _same_geometry
 
 
-def rows(full: bool, repeats: int) -> Iterator[Row]:
-    """Files in, batches out, at the size of persons and at the small sizes of the CPU recipes."""
+def pipeline(setting: Setting) -> Iterator[Case]:
+    """Files in, batches out, at the size of persons; with --full at the small sizes of the CPU recipes too."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            paths = write_images(Path(folder), 2_048 if full else 512)
+            paths = write_images(Path(folder), 2_048 if setting.full else 512)
             check_geometry(paths[0])
-            yield compare(
-                "input: decode",
-                f"{len(paths):,} JPEGs 128 x 64, one core",
+            yield Case(
+                f"decode, {len(paths):,} JPEGs",
                 lambda: [decode(path) for path in paths][-1],
-                lambda: np.asarray([by_pillow(path) for path in paths][-1]),
-                peer_name="Pillow",
-                check=_same,
-                repeats=repeats,
+                [Peer("Pillow", lambda: np.asarray([by_pillow(path) for path in paths][-1]), _same)],
             )
-            for size in ((256, 128), (64, 32), (48, 48)):
+            for size in ((256, 128), (64, 32), (48, 48)) if setting.full else ((256, 128),):
                 for what, ours, peer, check in _stages(paths, size):
-                    yield compare(
-                        f"input: {what}",
-                        f"{len(paths):,} JPEGs 128 x 64 to {size[0]} x {size[1]}, one core",
+                    yield Case(
+                        f"{what}, {size[0]} x {size[1]}",
                         ours,
-                        peer,
-                        peer_name="Pillow + torchvision.transforms",
-                        check=check,
-                        repeats=repeats,
+                        [Peer("Pillow + torchvision.transforms", peer, check)],
                     )
     finally:
         torch.set_num_threads(threads)
+
+
+JOBS: dict[str, Job] = {"input on one core": pipeline}

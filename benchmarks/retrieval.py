@@ -1,60 +1,72 @@
-"""Retrieval scores beside the usual NumPy evaluation: the whole similarity matrix and an argsort of every row."""
+"""Retrieval scores and re-ranking beside the published programs, and torchreid's and fast-reid's where they are at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
 
 import numpy as np
 
-from benchmarks.features import embeddings
-from benchmarks.harness import Row, compare
-from reunite.evaluate.retrieval import retrieval_scores
-from reunite.types import Scores
+import reunite
+from benchmarks.checks import same_distances, same_scores
+from benchmarks.features import market_test
+from benchmarks.harness import Case, Job, Peer, Setting
+from benchmarks.packages import from_checkout
+from benchmarks.published.evaluation import distances, evaluate
+from benchmarks.published.reranking import euclidean, rerank
+from benchmarks.rates import Work
 
 
-def by_argsort(
-    query: np.ndarray,
-    gallery: np.ndarray,
-    query_identity: np.ndarray,
-    gallery_identity: np.ndarray,
-    query_camera: np.ndarray,
-    gallery_camera: np.ndarray,
-) -> tuple[float, float, np.ndarray]:
-    """MAP, mINP and CMC up to rank 50, as the evaluators of the field write it."""
-    similarity = query @ gallery.T
-    precisions, penalties, curves = [], [], []
-    for q in range(len(query)):
-        order = np.argsort(-similarity[q], kind="stable")
-        same = gallery_identity[order] == query_identity[q]
-        kept = ~(same & (gallery_camera[order] == query_camera[q]))
-        hits = same[kept]
-        if not hits.any():
-            continue
-        ranks = np.flatnonzero(hits) + 1
-        precisions.append((np.arange(1, len(ranks) + 1) / ranks).mean())
-        penalties.append(len(ranks) / ranks[-1])
-        curves.append(hits[:50].cumsum() > 0)
-    return float(np.mean(precisions)), float(np.mean(penalties)), np.mean(curves, axis=0)
+def _sides(setting: Setting) -> tuple:
+    return market_test() if setting.full else market_test(512, queries=1_000, gallery=5_000, distractors=1_600)
 
 
-def _check(ours: Scores, peer: tuple[float, float, np.ndarray]) -> None:
-    # Both multiply in float32, in blocks of different size: a last bit can swap two images that are equally far.
-    np.testing.assert_allclose(ours.mAP, peer[0], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(ours.mINP, peer[1], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(ours.cmc, peer[2], rtol=0, atol=1 / ours.queries + 1e-9)
+def _size(query: np.ndarray, gallery: np.ndarray) -> str:
+    return f"{len(query):,} in {len(gallery):,} x {query.shape[1]:,}"
 
 
-def rows(full: bool, repeats: int) -> Iterator[Row]:
-    """Features in, scores out; with --full at the size of Market-1501's test set."""
-    queries, gallery, dimensions = (3_368, 19_732, 256) if full else (1_000, 5_000, 256)
-    features, identity, camera = embeddings(queries + gallery, dimensions, people=(queries + gallery) // 22)
-    sides = [part for values in (features, identity, camera) for part in (values[:queries], values[queries:])]
-    yield compare(
-        "retrieval scores",
-        f"{queries:,} in {gallery:,} x {dimensions}",
-        lambda: retrieval_scores(*sides),
-        lambda: by_argsort(*sides),
-        peer_name="NumPy argsort",
-        check=_check,
-        repeats=repeats,
-    )
+def scores(setting: Setting) -> Iterator[Case]:
+    """Embeddings in, mAP, mINP and CMC out. Every peer gets NumPy's product, the fastest of those that they use."""
+    query, gallery, *codes = _sides(setting)
+    peers = [Peer("published, argsort of every row", lambda: evaluate(distances(query, gallery), *codes), same_scores)]
+    for repository, package in (("torchreid", "torchreid.metrics"), ("fastreid", "fastreid.evaluation")):
+        if checkout := setting.checkouts.get(repository):
+            peers += _programs(repository, from_checkout(checkout, f"{package}.rank"), distances, query, gallery, codes)
+    work = Work(float32=2.0 * len(query) * len(gallery) * query.shape[1])
+    yield Case(_size(query, gallery), lambda: reunite.retrieval_scores(query, gallery, *codes), peers, work)
+
+
+def _programs(
+    repository: str, module: ModuleType, distance: Callable, query: np.ndarray, gallery: np.ndarray, codes: list
+) -> Iterator[Peer]:
+    """The checkout's own evaluation: compiled where its extension is built, and in Python."""
+
+    def call(compiled: bool) -> tuple:
+        cmc, precision, *_ = module.evaluate_rank(distance(query, gallery), *codes, use_cython=compiled)
+        return cmc, float(np.mean(precision))
+
+    for name, compiled in (("Cython", True), ("Python", False)):
+        there = module.IS_CYTHON_AVAI or not compiled
+        yield Peer(
+            f"{repository}, {name}", partial(call, compiled) if there else None, same_scores, missing="not built"
+        )
+
+
+def reranking(setting: Setting) -> Iterator[Case]:
+    query, gallery, *_ = _sides(setting)
+    asked, n = len(query), len(query) + len(gallery)
+    peers = [Peer("published, dense", lambda: rerank(query, gallery), same_distances, needs=23.0 * n * n)]
+    if checkout := setting.checkouts.get("torchreid"):
+        program = from_checkout(checkout, "torchreid.utils.rerank").re_ranking
+
+        def torchreid() -> np.ndarray:
+            distance = euclidean(np.concatenate([query, gallery]))
+            return program(distance[:asked, asked:], distance[:asked, :asked], distance[asked:, asked:])
+
+        peers.append(Peer("torchreid", torchreid, same_distances, needs=27.0 * n * n))
+    work = Work(bfloat16=float(n) * n * query.shape[1], float32=2.0 * asked * len(gallery) * query.shape[1])
+    yield Case(_size(query, gallery), lambda: reunite.rerank(query, gallery), peers, work)
+
+
+JOBS: dict[str, Job] = {"retrieval scores": scores, "re-ranking": reranking}

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 import numba
 import torch
 
 T = TypeVar("T")
+
+STARTED_IN = os.getpid()
+
+
+def is_fork() -> bool:
+    """Whether this process was forked from the one that imported this. Its OpenMP has lost its threads and waits for them.
+
+    Products of torch would hang there; NumPy's do not, since OpenBLAS starts its threads again.
+    """
+    return os.getpid() != STARTED_IN
 
 
 def thread_count() -> int:
@@ -34,15 +46,33 @@ def in_even_blocks(count: int, kernel: Callable[[int, int], T], least: int = 64)
 def in_blocks(count: int, size: int, kernel: Callable[[int, int], T]) -> list[T]:
     """What `kernel(start, stop)` gives for each block of `size` out of `count`, in order. Blocks run in threads.
 
-    The threads live as long as the call: nothing is left behind that a fork could lose. One block, or one thread, runs in
-    the caller's.
+    The threads live as long as the call, or as `same_threads`: nothing is left behind that a fork could lose. One block, or
+    one thread, runs in the caller's.
     """
     starts = range(0, count, size)
     threads = min(thread_count(), len(starts))
     if threads <= 1:
         return [kernel(start, min(start + size, count)) for start in starts]
-    with ThreadPoolExecutor(threads) as pool:
+    with same_threads() as pool:
         return list(pool.map(lambda start: kernel(start, min(start + size, count)), starts))
+
+
+_current = threading.local()
+
+
+@contextmanager
+def same_threads() -> Iterator[ThreadPoolExecutor]:
+    """Within, all calls of the same thread share their threads, which saves starting new ones for thousands of calls."""
+    held: ThreadPoolExecutor | None = getattr(_current, "pool", None)
+    if held is not None:
+        yield held
+        return
+    with ThreadPoolExecutor(thread_count()) as pool:
+        _current.pool = pool
+        try:
+            yield pool
+        finally:
+            _current.pool = None
 
 
 def per_thread(make: Callable[[], T]) -> Callable[[], T]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -42,6 +43,15 @@ def test_equals_search_and_scikit_learn(seed: int, n: int, eps: float, min_sampl
     peer = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit_predict(distance)
     if (np.abs(distance - eps) > 2 * TIE_TOLERANCE).all():
         np.testing.assert_array_equal(labels, peer)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 60), st.floats(0.3, 3))
+def test_where_all_points_are_core_clusters_are_components(seed: int, n: int, degree: float) -> None:
+    distance = np.where(np.random.default_rng(seed).random((n, n)) < degree / n, 0.5, 1.0)
+    distance = np.minimum(distance, distance.T)
+    graph = as_graph(distance, 0.6)
+    np.testing.assert_array_equal(dbscan_labels(graph, 0.5, 1), connected_components(graph)[1])
 
 
 def test_a_line_solved_by_hand() -> None:
@@ -89,6 +99,20 @@ def test_a_stored_diagonal_makes_no_difference() -> None:
     absent.setdiag(0)
     absent.eliminate_zeros()
     np.testing.assert_array_equal(dbscan_labels(stored, 0.2, 4), dbscan_labels(absent, 0.2, 4))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_columns_may_come_in_any_order_and_stay_in_it(seed: int) -> None:
+    graph = as_graph(random_distances(seed, 40), 0.3)
+    mixed = graph.copy()
+    for a, b in zip(graph.indptr, graph.indptr[1:], strict=False):
+        order = a + np.random.default_rng(seed).permutation(b - a)
+        mixed.indices[a:b], mixed.data[a:b] = graph.indices[order], graph.data[order]
+    columns = mixed.indices.copy()
+    np.testing.assert_array_equal(dbscan_labels(mixed, 0.15, 3), dbscan_labels(graph, 0.15, 3))
+    np.testing.assert_array_equal(mixed.indices, columns)
+    np.testing.assert_array_equal(dbscan_labels(mixed.tocsc(), 0.15, 3), dbscan_labels(graph, 0.15, 3))
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,18 +1,19 @@
 """Retrieval scores against sorting every query, known values, public features and published programs."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oracles.features import NASTY, nasty, people
 from oracles.retrieval import average_precision_of_ranks, score_by_sorting
 from reunite.errors import InputError
 from reunite.evaluate.retrieval import retrieval_scores
-from reunite.evaluate.retrieval_kernels import count_ranks, sweep_ranks
+from reunite.evaluate.retrieval_kernels import FEW, count_ranks, search_ranks
 from reunite.types import Scores
 
 AXES = np.eye(3, dtype=np.float32)
@@ -104,7 +105,7 @@ def test_ties_rank_in_gallery_order(gallery: list, query: list) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 300), st.booleans())
-def test_counting_and_sweeping_give_the_ranks_of_a_stable_sort(seed: int, g: int, coarse: bool) -> None:
+def test_counting_and_searching_give_the_ranks_of_a_stable_sort(seed: int, g: int, coarse: bool) -> None:
     rng = np.random.default_rng(seed)
     similarity = rng.uniform(-1, 1, g).astype(np.float32)
     if coarse:
@@ -113,14 +114,108 @@ def test_counting_and_sweeping_give_the_ranks_of_a_stable_sort(seed: int, g: int
     place = np.empty(g, np.int64)
     place[np.argsort(-similarity, kind="stable")] = np.arange(1, g + 1)
     np.testing.assert_array_equal(count_ranks(similarity, matches), place[matches])
-    np.testing.assert_array_equal(sweep_ranks(similarity, matches), np.sort(place[matches]))
+    np.testing.assert_array_equal(search_ranks(similarity, matches), np.sort(place[matches]))
 
 
-def test_many_matches_equal_sorting() -> None:
-    given_case = case(2, q=6, g=400)
+@pytest.mark.parametrize("levels", [3, 300, 10**6])
+@pytest.mark.parametrize("count", [1, 20, 1023, 1024])
+def test_ranks_in_a_large_gallery(levels: int, count: int) -> None:
+    # The gallery is larger than what either kernel takes at a time.
+    rng = np.random.default_rng(levels)
+    similarity = (rng.integers(-levels, levels + 1, 20_000) / levels).astype(np.float32)
+    similarity[rng.random(20_000) < 0.1] = -np.inf
+    matches = rng.choice(np.flatnonzero(np.isfinite(similarity)), count, replace=False)
+    place = np.empty(20_000, np.int64)
+    place[np.argsort(-similarity, kind="stable")] = np.arange(1, 20_001)
+    np.testing.assert_array_equal(count_ranks(similarity, matches), place[matches])
+    np.testing.assert_array_equal(search_ranks(similarity, matches), np.sort(place[matches]))
+
+
+@pytest.mark.parametrize("dimensions", [1, 16])
+def test_many_matches_equal_sorting(dimensions: int) -> None:
+    given_case = case(2, q=6, g=700)
+    for name in ("query", "gallery"):  # in one dimension, every similarity is 1 or -1
+        given_case[name] = given_case[name][:, :dimensions]
     for name in ("query_identity", "gallery_identity"):
         given_case[name] = np.where(given_case[name] > 0, 1 + given_case[name] % 2, given_case[name])
+    assert np.bincount(given_case["gallery_identity"] + 1)[2:].min() > 1.3 * FEW
     assert_scores(retrieval_scores(**given_case), by_sorting(given_case))
+
+
+def test_one_similarity_for_all_ranks_in_gallery_order() -> None:
+    given_case = case(6)
+    given_case |= {"query": np.ones((25, 4)), "gallery": np.full((90, 4), 3.0)}  # 1 in any order of summation
+    assert_scores(retrieval_scores(**given_case), by_sorting(given_case))
+
+
+@pytest.mark.parametrize("junk", [0.0, 0.3, 0.9])
+def test_any_share_of_junk(junk: float) -> None:
+    given_case = case(7, g=300)
+    rng = np.random.default_rng(7)
+    exclude = rng.integers(-1, 300, 25)
+    known = rng.random(300) >= junk
+    identity = rng.integers(0, 9, 300)
+    given_case["query_identity"] = np.where(given_case["query_identity"] > 0, 1 + np.arange(25) % 8, -1)
+    given_case["gallery_identity"] = np.where(known, identity, -1)
+    assert_scores(retrieval_scores(**given_case, exclude=exclude), by_sorting(given_case, exclude=exclude))
+
+
+@pytest.mark.parametrize("block_size", [1, 6, 24, 25, 1000])
+def test_blocks_change_nothing(block_size: int) -> None:
+    given_case = case(8)
+    for name in ("query", "gallery"):
+        given_case[name] = AXES[np.argmax(given_case[name][:, :3], axis=1)]
+    exclude = np.random.default_rng(8).integers(-1, 90, 25)
+    expected = retrieval_scores(**given_case, exclude=exclude)
+    scores = retrieval_scores(**given_case, exclude=exclude, block_size=block_size)
+    np.testing.assert_array_equal(scores.average_precision, expected.average_precision)
+    np.testing.assert_array_equal(scores.cmc, expected.cmc)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-1, 2), st.integers(-1, 1), st.integers(-1, 2)), max_size=4),
+    st.lists(st.tuples(st.integers(-1, 2), st.integers(-1, 1)), min_size=3, max_size=5),
+)
+@example([(1, 0, -1), (-1, 0, 1)], [(1, 0)] * 3)  # nothing is ignored for a query of unknown identity
+def test_refuses_if_and_only_if_nothing_matches(query: list, gallery: list) -> None:
+    matches, ignored = 0, 0
+    for identity, camera, exclude in query:
+        for j, (other, its_camera) in enumerate(gallery):
+            if identity >= 0 and other >= 0:
+                same_camera = identity == other and camera == its_camera >= 0
+                ignored += same_camera or j == exclude
+                matches += identity == other and not same_camera and j != exclude
+    q, g = np.array(query, int).reshape(-1, 3), np.array(gallery)
+    arguments = np.ones((len(q), 2)), np.ones((len(g), 2)), q[:, 0], g[:, 0], q[:, 1], g[:, 1]
+    if matches:
+        assert retrieval_scores(*arguments, exclude=q[:, 2]).queries > 0
+        return
+    shared = ignored and np.isin(q[q[:, 0] >= 0, 0], g[:, 0]).any() and (q[:, 1] >= 0).any()
+    with pytest.raises(InputError) as refusal:
+        retrieval_scores(*arguments, exclude=q[:, 2])
+    counts = f"{len(q)} queries and {(g[:, 0] >= 0).sum()} gallery images"
+    assert (f"all {ignored} gallery images" if shared else counts) in str(refusal.value)
+
+
+@pytest.mark.parametrize("junk", [False, True])
+def test_memory_is_one_block_of_similarities(junk: bool) -> None:
+    rng = np.random.default_rng(0)
+    gallery = np.zeros((20_000, 300), np.float32)
+    gallery[np.arange(20_000), rng.integers(0, 300, 20_000)] = 1
+    identity = rng.integers(-1 if junk else 0, 999, 20_000)
+    retrieval_scores(gallery[:9], gallery[:99], np.arange(9), np.arange(99) % 9)  # compiled and loaded now
+    tracemalloc.start()
+    try:
+        retrieval_scores(gallery[:2000], gallery, identity[:2000], identity)
+        _, default = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        retrieval_scores(gallery[:20], gallery, identity[:20], identity, block_size=5)
+        _, least = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert default < 60e6  # all similarities: 160 MB
+    assert least < 6e6  # a copy of the gallery: 24 MB
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("step", 0.465476), ("trapezoid", 0.363690)])
@@ -224,6 +319,10 @@ def test_says_why_nothing_matches() -> None:
         retrieval_scores(rows, rows, -ones, -ones)
     with pytest.raises(InputError, match="only the query image itself"):
         retrieval_scores(rows, rows, np.arange(3), np.arange(3), exclude=np.arange(3))
+    with pytest.raises(InputError, match="3 queries and 0 gallery images"):
+        retrieval_scores(rows, rows, ones, -ones)
+    with pytest.raises(InputError, match="3 queries and 0 gallery images"):
+        retrieval_scores(rows, rows[:0], ones, one[:0])
     with pytest.raises(InputError, match="0 queries"):
         retrieval_scores(rows[:0], rows, one[:0], ones)
 

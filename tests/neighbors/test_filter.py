@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles.features import NASTY, nasty, people
+from oracles.precisions import PRECISIONS, SATURATES
 from reunite.neighbors import filter as room
-from reunite.neighbors.filter import LEVELS, NO_VALUE, Filter
-from reunite.neighbors.filter_kernels import dot
+from reunite.neighbors import precision as choice
+from reunite.neighbors.filter import Filter
 from reunite.neighbors.knn import search, search_itself
+from reunite.neighbors.operand_kernels import dot
+from reunite.neighbors.operands import BFLOAT16_LEVELS
+from reunite.neighbors.precision import Precision, adds_bytes_exactly, bfloat16_pays, fastest
 from reunite.types import unit_rows
-
-BOTH = pytest.mark.parametrize("reduced", [False, True])
 
 
 def products(asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -24,16 +28,17 @@ def products(asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def bounds(filter: Filter, keys: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest value that each key can stand for, as the filter promises it."""
     error = slack[:, None].astype(np.float64) / 2
-    if not filter.reduced:
-        return keys.astype(np.float64) - error, keys.astype(np.float64) + error
-    level = LEVELS[np.maximum(keys, 0)].astype(np.float64)
+    if filter.operands.precision != "bfloat16":
+        value = keys * filter.operands.levels[0].astype(np.float64)
+        return value - error, value + error
+    level = BFLOAT16_LEVELS[np.maximum(keys, 0)].astype(np.float64)
     least = np.where(keys < 0, -np.inf, level / (1 + 2.0**-8) - error)
     return least, np.where(keys < 0, 0, level / (1 - 2.0**-8)) + error
 
 
-def tightness(rows: np.ndarray, offsets: np.ndarray | float, reduced: bool) -> float:
+def tightness(rows: np.ndarray, offsets: np.ndarray | float, precision: Precision) -> float:
     """Asserts that all values are within their bounds; the largest part of the room for errors that was used."""
-    filter = Filter(rows, offsets, reduced=reduced)
+    filter = Filter(rows, offsets, precision=precision)
     exact = np.broadcast_to(offsets, len(rows))[:, None] + np.broadcast_to(offsets, len(rows))
     exact = exact - products(rows, rows).astype(np.float64)
     used = 0.0
@@ -41,7 +46,7 @@ def tightness(rows: np.ndarray, offsets: np.ndarray | float, reduced: bool) -> f
         down, right = tile.keys.shape
         part = slice(tile.first_row, tile.first_row + down), slice(tile.first_column, tile.first_column + right)
         own = np.equal.outer(np.arange(len(rows))[part[0]], np.arange(len(rows))[part[1]])
-        assert (tile.keys[own] == NO_VALUE[reduced]).all()
+        assert (tile.keys[own] == filter.operands.no_value).all()
         least, most = bounds(filter, np.where(own, 0, tile.keys), filter.slack[part[0]])
         value = exact[part]
         assert ((least <= value) & (value <= most))[~own].all()
@@ -51,23 +56,23 @@ def tightness(rows: np.ndarray, offsets: np.ndarray | float, reduced: bool) -> f
     return used
 
 
-@BOTH
+@PRECISIONS
 @pytest.mark.parametrize("name", NASTY)
-def test_values_of_nasty_rows_are_within_their_bounds(name: str, reduced: bool) -> None:
-    tightness(nasty(name), 0.5, reduced)
-    tightness(unit_rows(nasty(name)), np.linspace(0, 2, 40), reduced)
+def test_values_of_nasty_rows_are_within_their_bounds(name: str, precision: Precision) -> None:
+    tightness(nasty(name), 0.5, precision)
+    tightness(unit_rows(nasty(name)), np.linspace(0, 2, 40), precision)
 
 
-@BOTH
+@PRECISIONS
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 70), st.floats(-6, 6), st.floats(-6, 0), st.booleans())
 def test_values_of_any_rows_are_within_their_bounds(
-    reduced: bool, seed: int, dimensions: int, scale: float, spread: float, outlier: bool
+    precision: Precision, seed: int, dimensions: int, scale: float, spread: float, outlier: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal(dimensions) + 10**spread * rng.standard_normal((40, dimensions))
     rows[0] *= 1 + 100 * outlier
-    tightness((10**scale * rows).astype(np.float32), 10 ** (2 * scale) * rng.random(40), reduced)
+    tightness((10**scale * rows).astype(np.float32), 10 ** (2 * scale) * rng.random(40), precision)
 
 
 def test_rounding_that_all_goes_one_way_nearly_reaches_the_bound() -> None:
@@ -76,22 +81,23 @@ def test_rounding_that_all_goes_one_way_nearly_reaches_the_bound() -> None:
     signs = np.sign(np.random.default_rng(0).standard_normal((20, 256))).astype(np.float32)
     rows = np.concatenate([worst * signs, -worst * signs]).repeat(2, axis=0) / np.float32(16)
     assert (Filter(rows).center == 0).all(), "rounding is attacked where nothing is subtracted before"
-    assert tightness(rows, 0.5, True) > 0.9
+    assert tightness(rows, 0.5, "bfloat16") > 0.9
 
 
-@BOTH
-def test_sums_in_float32_that_cancel_are_within_their_bounds(reduced: bool) -> None:
+@PRECISIONS
+def test_sums_in_float32_that_cancel_are_within_their_bounds(precision: Precision) -> None:
     """Large products of either sign, whose sum is small: what is left is rounding."""
     rng = np.random.default_rng(1)
     half = 100 * rng.standard_normal((30, 300))
     rows = np.concatenate([half, -half + 1e-3 * rng.standard_normal(half.shape)], axis=1)
-    tightness(rows.astype(np.float32), 0.0, reduced)
-    tightness(np.concatenate([rows, rows[::-1, ::-1]]).astype(np.float32), 1e4, reduced)
+    tightness(rows.astype(np.float32), 0.0, precision)
+    tightness(np.concatenate([rows, rows[::-1, ::-1]]).astype(np.float32), 1e4, precision)
 
 
+@PRECISIONS
 @pytest.mark.parametrize("k", [2, 7, 40])
 @pytest.mark.parametrize("name", [*NASTY, "people", "line"])
-def test_a_search_gives_what_all_float32_products_give(name: str, k: int) -> None:
+def test_a_search_gives_what_all_float32_products_give(name: str, k: int, precision: Precision) -> None:
     """To the last bit, at either precision, whatever the rows are."""
     rows = people(300)[0] if name == "people" else np.arange(1.0, 41)[:, None] if name == "line" else nasty(name)
     rows = unit_rows(rows.astype(np.float32))
@@ -99,50 +105,92 @@ def test_a_search_gives_what_all_float32_products_give(name: str, k: int) -> Non
     order = everything.copy()
     np.fill_diagonal(order, np.inf)
     expected = np.argsort(-order, axis=1, kind="stable")[:, :k]
-    for reduced in (False, True):
-        indices, similarity = search_itself(rows, k, 32, reduced=reduced)
-        np.testing.assert_array_equal(indices, expected)
-        np.testing.assert_array_equal(similarity, np.take_along_axis(everything, expected, axis=1))
-        asked = rows[::3].copy()
-        indices, similarity = search(asked, rows, k, 32, reduced=reduced)
-        expected_asked = np.argsort(-everything[::3], axis=1, kind="stable")[:, :k]
-        np.testing.assert_array_equal(indices, expected_asked)
-        np.testing.assert_array_equal(similarity, np.take_along_axis(everything[::3], expected_asked, axis=1))
+    indices, similarity = search_itself(rows, k, 32, precision=precision)
+    np.testing.assert_array_equal(indices, expected)
+    np.testing.assert_array_equal(similarity, np.take_along_axis(everything, expected, axis=1))
+    asked = rows[::3].copy()
+    indices, similarity = search(asked, rows, k, 32, precision=precision)
+    expected_asked = np.argsort(-everything[::3], axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(indices, expected_asked)
+    np.testing.assert_array_equal(similarity, np.take_along_axis(everything[::3], expected_asked, axis=1))
 
 
-@BOTH
+@PRECISIONS
 @pytest.mark.parametrize("name", ["duplicates", "untrained", "zeros"])
-def test_more_candidates_than_there_is_room_for(name: str, reduced: bool) -> None:
+def test_more_candidates_than_there_is_room_for(name: str, precision: Precision) -> None:
     """Five hundred copies of each row, which tie at the k-th place, too."""
     rows = unit_rows(nasty(name)[:4].repeat(500, axis=0))
-    indices = search_itself(rows, 10, reduced=reduced)[0]
+    indices = search_itself(rows, 10, precision=precision)[0]
     which = np.unique(rows, axis=0, return_inverse=True)[1]
     for i in range(0, 2000, 97):
         alike = np.flatnonzero(which == which[i]) if rows[i].any() else np.arange(2000)
         assert indices[i].tolist() == [i, *alike[alike != i][:9].tolist()]
 
 
-@BOTH
-def test_rows_that_first_meet_rows_unlike_them(reduced: bool) -> None:
+@PRECISIONS
+def test_rows_that_first_meet_rows_unlike_them(precision: Precision) -> None:
     """All values of the first thousand columns are within the bound of each other, and no neighbor is among them."""
     rng = np.random.default_rng(0)
     rows = np.zeros((3000, 64), np.float32)
     rows[:1500, :32] = rng.standard_normal((1500, 32))
     rows[1500:, 32:] = rng.standard_normal((1500, 32))
     rows = unit_rows(rows + 1e-4 * rng.standard_normal(rows.shape).astype(np.float32))
-    indices, _ = search_itself(rows, 10, 256, reduced=reduced)
+    indices, _ = search_itself(rows, 10, 256, precision=precision)
     exact = rows.astype(np.float64) @ rows.T
     np.fill_diagonal(exact, 2)
     np.testing.assert_array_equal(indices, np.argsort(-exact, axis=1, kind="stable")[:, :10])
 
 
+@SATURATES
+def test_bytes_that_are_all_as_large_as_they_can_be_add_up_exactly() -> None:
+    rows = np.sign(np.random.default_rng(0).standard_normal((40, 3000))).astype(np.float32)
+    rows[20:] = -rows[:20]  # the center is zero, and every number is 127 steps of one scale
+    filter = Filter(rows, 0.0, precision="int8")
+    tile = next(filter.tiles(40))
+    expected = -127 * 127 * (rows.astype(np.int64) @ rows.astype(np.int64).T)
+    np.fill_diagonal(expected, filter.operands.no_value)
+    np.testing.assert_array_equal(tile.keys, expected)
+
+
+@SATURATES
+def test_rows_with_a_few_large_columns_are_not_searched_with_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "fastest", lambda rows, columns: "int8")
+    rows = np.random.default_rng(0).standard_normal((500, 256)).astype(np.float32)
+    assert Filter(unit_rows(rows)).operands.precision == "int8"
+    rows[:, 0] *= 30
+    assert Filter(unit_rows(rows)).operands.precision == "bfloat16"
+
+
 def test_the_precision_is_chosen_by_measuring_and_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = unit_rows(people(400, dimensions=64)[0])
     found = []
-    for pays in (True, False):
-        monkeypatch.setattr(room, "reduced_pays", lambda pays=pays: pays)
-        assert Filter(rows).reduced is pays
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setattr(room, "fastest", lambda *_, precision=precision: precision)
+        assert Filter(rows).operands.precision == precision
         found.append(search_itself(rows, 12))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     np.testing.assert_array_equal(found[0][1], found[1][1])
-    assert isinstance(room.reduced_pays(), bool)
+
+
+def test_the_precision_follows_the_instructions_that_the_processor_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = {
+        "avx2": ("float32", "float32"),
+        "avx512_bf16": ("bfloat16", "bfloat16"),
+        "avx512_vnni": ("float32", "int8"),
+        "avx512_bf16 avx512_vnni": ("bfloat16", "int8"),
+    }
+    for flags, (small, large) in expected.items():
+        (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags}\n")
+        monkeypatch.setattr(choice, "CPU_INFO", tmp_path / "cpuinfo")
+        bfloat16_pays.cache_clear(), adds_bytes_exactly.cache_clear()
+        assert (fastest(100, 2048), fastest(10**6, 2048)) == (small, large), flags
+        assert fastest(10**6, 16) == small, "few columns: candidates would cost more than products save"
+    monkeypatch.setattr(choice, "CPU_INFO", tmp_path / "not there")
+    bfloat16_pays.cache_clear(), adds_bytes_exactly.cache_clear()
+    assert fastest(10**6, 2048) in ("float32", "bfloat16"), "measured, and bytes are not trusted"
+    monkeypatch.setattr(choice, "is_fork", lambda: True)
+    assert fastest(10**6, 2048) == "float32"
+    monkeypatch.undo()
+    bfloat16_pays.cache_clear(), adds_bytes_exactly.cache_clear()

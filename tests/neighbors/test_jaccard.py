@@ -1,21 +1,24 @@
 """The sparse graph against sets, known values, and what the authors' program printed."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, random_array
 
 from oracles.features import NASTY, nasty, people
 from oracles.jaccard import jaccard_by_sets
+from reunite import threads
 from reunite.errors import InputError
 from reunite.neighbors import jaccard
-from reunite.neighbors.jaccard import graph_of_neighbors, jaccard_graph
+from reunite.neighbors.jaccard import graph_of_neighbors, jaccard_graph, neighborhoods
 from reunite.neighbors.knn import nearest_neighbors
+from reunite.neighbors.neighborhood_kernels import walk
+from reunite.types import unit_rows
 
 ANGLES = np.deg2rad([0, 10, 41, 101, 150, 163, 215, 232, 304])
 PLANE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
@@ -24,7 +27,7 @@ PLANE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
 def assert_graph_of(graph: csr_array, dense: np.ndarray, max_distance: float) -> None:
     """`graph` holds just the pairs of `dense` up to `max_distance`, pairs on the edge aside, and in good order."""
     assert graph.dtype == np.float32
-    assert all((np.diff(graph.indices[a:b]) > 0).all() for a, b in zip(graph.indptr, graph.indptr[1:], strict=False))
+    assert all((np.diff(graph.indices[a:b]) > 0).all() for a, b in pairwise(graph.indptr))
     stored = np.zeros(graph.shape, bool)
     found = np.full(graph.shape, np.nan)
     rows = np.repeat(np.arange(len(dense)), np.diff(graph.indptr))
@@ -107,18 +110,90 @@ def test_a_larger_distance_only_adds_pairs() -> None:
     np.testing.assert_array_equal(near.data, pairs.data[wanted])
 
 
-def test_threads_and_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [1, 3, 20])
+def test_threads_and_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     rows = people(300)[0]
     expected = jaccard_graph(rows)
     monkeypatch.setattr(jaccard, "ROWS_PER_BLOCK", 7)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        alone = jaccard_graph(rows)
-    finally:
-        numba.set_num_threads(threads)
+    for module in (jaccard, threads):
+        monkeypatch.setattr(module, "thread_count", lambda: count)
+    found = jaccard_graph(rows)
     for part in ("indptr", "indices", "data"):
-        np.testing.assert_array_equal(getattr(alone, part), getattr(expected, part))
+        np.testing.assert_array_equal(getattr(found, part), getattr(expected, part))
+
+
+@pytest.mark.parametrize("max_distance", [0.0, 0.2, 0.6, 0.8, 0.85, 0.9, 0.97, 0.9999])
+@pytest.mark.parametrize("k2", [1, 6])
+def test_no_near_pair_is_ruled_out_and_none_is_left(max_distance: float, k2: int) -> None:
+    # Up to about 0.9 some columns are not looked up at first, the more the smaller the distance.
+    rows = people(250, spread=1.0)[0]
+    assert_graph_of(jaccard_graph(rows, 20, k2, max_distance), jaccard_by_sets(rows, 20, k2), max_distance)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5, 50])
+def test_holders_are_the_transpose(monkeypatch: pytest.MonkeyPatch, parts: int) -> None:
+    monkeypatch.setattr(jaccard, "thread_count", lambda: parts)
+    dense = random_array((40, 40), density=0.2, rng=np.random.default_rng(0), dtype=np.float32).tocsr()
+    starts, rows, values = jaccard._holders(dense.indptr.astype(np.int64), dense.indices.astype(np.uint32), dense.data)
+    expected = csr_array(dense.T)
+    expected.sort_indices()
+    np.testing.assert_array_equal(starts, expected.indptr)
+    np.testing.assert_array_equal(rows, expected.indices)
+    np.testing.assert_array_equal(values, expected.data)
+
+
+def as_array(offsets: np.ndarray, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    dense = np.zeros((len(offsets) - 1, len(offsets) - 1), np.float32)
+    np.add.at(dense, (np.repeat(np.arange(len(dense)), np.diff(offsets)), columns), values)
+    return dense
+
+
+def test_rows_can_come_in_another_order() -> None:
+    rows = unit_rows(people(90)[0])
+    indices, similarity = nearest_neighbors(rows, 12)
+    scale = np.random.default_rng(0).uniform(0.5, 2, 90).astype(np.float32)
+    order = np.random.default_rng(1).permutation(90).astype(np.uint32)
+    direct = as_array(*neighborhoods(indices, similarity, rows, 12, 7, 4, scale))
+    np.testing.assert_allclose(direct.sum(axis=1), 1, rtol=1e-6)
+    found = as_array(*neighborhoods(indices, similarity, rows, 12, 7, 4, scale, order))
+    np.testing.assert_allclose(found, direct[order][:, order], atol=1e-7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 80), st.integers(1, 12))
+def test_the_walk_meets_every_row_once_and_neighbors_soon(seed: int, n: int, k: int) -> None:
+    indices = np.random.default_rng(seed).integers(0, n, (n, k))
+    order = walk(indices)
+    assert sorted(order.tolist()) == list(range(n))
+    assert order[0] == 0
+    others = indices[0, :8][indices[0, :8] != 0]
+    if len(others):
+        assert order[1] == others[0]
+
+
+def test_pairs_of_the_first_rows_only() -> None:
+    rows = unit_rows(people(90)[0])
+    weights = neighborhoods(*nearest_neighbors(rows, 12), rows, 12, 7, 4, np.ones(90, np.float32))
+    starts, others, distances = jaccard.pairs_up_to(0.99, 90, *weights)
+    assert (others > np.repeat(np.arange(90), np.diff(starts))).all()
+    used = starts[30]
+    for found, expected in zip(
+        jaccard.pairs_up_to(0.99, 30, *weights), (starts[:31], others[:used], distances[:used]), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_weights_that_vanish_are_left_out() -> None:
+    # Where all rows are the same up to rounding, re-ranking scales rounding errors up to any size.
+    rows = unit_rows(np.repeat(people(1)[0], 20, axis=0) + 1e-7 * people(20)[0])
+    offsets, columns, values = neighborhoods(
+        *nearest_neighbors(rows, 10), rows, 10, 6, 3, np.full(20, 1e37, np.float32)
+    )
+    assert (values > 0).all()
+    np.testing.assert_allclose(np.add.reduceat(values, offsets[:-1]), 1, rtol=1e-6)
+    assert all(len(set(columns[a:b].tolist())) == b - a for a, b in pairwise(offsets))
+    _, others, distances = jaccard.pairs_up_to(1.0, 20, offsets, columns, values)
+    assert len(others) <= 190 and (distances >= 0).all() and (distances <= 1).all()
 
 
 def test_more_neighbors_than_needed_are_not_used() -> None:

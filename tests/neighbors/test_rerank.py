@@ -52,8 +52,8 @@ def test_equals_the_published_program(shared: Callable[[str], Path]) -> None:
 def test_precision_of_the_first_look_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = people(90)[0]
     found = []
-    for pays in (True, False):
-        monkeypatch.setattr(filter_room, "reduced_pays", lambda pays=pays: pays)
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setattr(filter_room, "fastest", lambda *_, precision=precision: precision)
         found.append(rerank(rows[:20], rows[20:]))
     np.testing.assert_array_equal(*found)
 

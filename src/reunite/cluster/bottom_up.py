@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 from reunite.cluster.criteria import Criterion, MinimumDistance
 from reunite.cluster.merging import MergeRule, check_merge_percent, clusters_to_merge, merge_closest
 from reunite.errors import InputError
-from reunite.types import check_embeddings, unit_rows
+from reunite.types import check_embeddings
 
 
 class BottomUp(ClusterMixin, BaseEstimator):
@@ -21,8 +21,15 @@ class BottomUp(ClusterMixin, BaseEstimator):
     A scikit-learn clusterer whose `y` are the labels of the round before. Each fit merges int(n * merge_percent) times,
     so n rows that began alone are n * (1 - r * merge_percent) clusters after r rounds. Distances and sizes are computed
     once a fit and not refreshed between its merges, as in the authors' programs; the labels are theirs element by element,
-    for DBC those of the program with its penalty at work (see `Dispersion`). Rows are brought to unit length and products
-    are float64; memory is O(n d), never O(n^2). Pairs that tie up to rounding merge in the order of their labels.
+    for DBC those of the program with its penalty at work (see `Dispersion`). Distances are those of the directions of the
+    rows. Pairs that tie up to rounding merge in the order of their labels.
+
+    With squared distances, the default, only the closest pairs are formed: products at low precision, with a bound on their
+    error, show which can be among these (`reunite.cluster.near_pairs`), and float64 decides. Beside the rows that takes a
+    bfloat16 copy of the rows or means, where the processor is quick at it, the float32 means of clusters of more than one
+    row, and a copy of the rows if they are not of unit length. Where too many pairs can be near, as among thousands of
+    equal rows, and with Euclidean distances, all of them are computed in float64, in blocks, from float64 copies of the
+    rows. Memory is O(n d), never O(n^2).
 
     Merging stops quietly when one cluster is left.
 
@@ -66,11 +73,8 @@ class BottomUp(ClusterMixin, BaseEstimator):
         rule = self.merge_rule or criterion.published_rule
         X = check_embeddings(validate_data(self, X, dtype=np.float32, ensure_all_finite=False))
         clusters = clusters_to_merge(y, len(X))
-        rows = unit_rows(X.astype(np.float64))
         merges = min(int(len(X) * self.merge_percent), clusters.count - 1)
-        merged, _ = merge_closest(
-            lambda want: criterion.closest_pairs(rows, clusters, want), clusters.count, merges, rule
-        )
+        merged, _ = merge_closest(lambda want: criterion.closest_pairs(X, clusters, want), clusters.count, merges, rule)
         self.labels_ = merged[clusters.labels]
         return self
 

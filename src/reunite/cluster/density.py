@@ -47,7 +47,9 @@ def _dbscan(graph: csr_array, eps: float, min_samples: int) -> tuple[Int64[np.nd
         raise InputError(f"eps must be a distance, 0 or more; got {eps}.")
     if min_samples < 1:
         raise InputError(f"min_samples counts the point itself and must be at least 1; got {min_samples}.")
-    near = csr_array(graph)
+    near = graph if isinstance(graph, csr_array) else csr_array(graph)
+    if not near.has_sorted_indices:
+        near = near.sorted_indices()  # a copy
     core = core_points(near.indptr, near.indices, near.data, eps + TIE_TOLERANCE, min_samples)
     return density_labels(near.indptr, near.indices, near.data, eps + TIE_TOLERANCE, core), core
 

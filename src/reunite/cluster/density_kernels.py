@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def root(parents: NDArray[np.int64], i: int) -> int:
     """The representative of i's set; the way there is halved for the next call."""
     while parents[i] != i:
@@ -16,7 +16,7 @@ def root(parents: NDArray[np.int64], i: int) -> int:
     return i
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def core_points(
     offsets: NDArray[np.integer],
     columns: NDArray[np.integer],
@@ -30,12 +30,14 @@ def core_points(
     for i in range(n):
         count = 1
         for p in range(offsets[i], offsets[i + 1]):
-            count += columns[p] != i and distances[p] <= radius
+            count += (columns[p] != i) & (distances[p] <= radius)
+            if count >= min_samples:
+                break
         core[i] = count >= min_samples
     return core
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def density_labels(
     offsets: NDArray[np.integer],
     columns: NDArray[np.integer],
@@ -43,15 +45,24 @@ def density_labels(
     radius: float,
     core: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Connected core points, numbered by their smallest member; a border point joins its lowest-numbered cluster."""
+    """Connected core points, numbered by their smallest member; a border point joins its lowest-numbered cluster.
+
+    The columns of each row are ascending.
+    """
     n = offsets.shape[0] - 1
     parents = np.arange(n)
     for i in range(n):
+        if not core[i]:
+            continue
+        own = i  # the smallest of its set, alone so far; a pair is looked at once, from its later row
         for p in range(offsets[i], offsets[i + 1]):
             j = columns[p]
-            if core[i] and core[j] and distances[p] <= radius:
-                a, b = root(parents, i), root(parents, j)
-                parents[max(a, b)] = min(a, b)
+            if j >= i:
+                break
+            if parents[j] != own and core[j] and distances[p] <= radius:
+                other = root(parents, j)
+                parents[max(own, other)] = min(own, other)
+                own = min(own, other)
     labels = np.full(n, -1)
     clusters = 0
     for i in range(n):
@@ -62,8 +73,10 @@ def density_labels(
                 clusters += 1
             labels[i] = labels[first]
     for i in range(n):
+        if core[i]:
+            continue
         for p in range(offsets[i], offsets[i + 1]):
             j = columns[p]
-            if not core[i] and core[j] and distances[p] <= radius and (labels[i] < 0 or labels[j] < labels[i]):
+            if core[j] and distances[p] <= radius and (labels[i] < 0 or labels[j] < labels[i]):
                 labels[i] = labels[j]
     return labels

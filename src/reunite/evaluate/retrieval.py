@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from numba import get_num_threads
 from numpy.typing import NDArray
 
 from reunite.errors import InputError
 from reunite.evaluate.retrieval_kernels import score_queries
+from reunite.threads import in_blocks
 from reunite.types import Scores, check_codes, check_embeddings, unit_rows
 
 QUERIES_PER_TASK = 16
 """Queries a thread ranks at a time."""
+
+SIMILARITY_BYTES = 48 * 2**20
+"""What the similarities of a block of queries may take, as long as the block has LEAST_QUERIES."""
+
+LEAST_QUERIES = 128
+"""Every block of queries reads the whole gallery once: in smaller blocks the product would wait for memory."""
 
 
 def retrieval_scores(
@@ -30,7 +35,7 @@ def retrieval_scores(
     *,
     exclude: Int[np.ndarray, " q"] | None = None,
     max_rank: int = 50,
-    block_size: int = 256,
+    block_size: int | None = None,
 ) -> Scores:
     """How well queries find their own individual in a gallery, ranked by cosine similarity.
 
@@ -40,8 +45,11 @@ def retrieval_scores(
     nobody. Equal similarities rank in gallery order. Queries of unknown identity or without a match are skipped and do
     not count, as in torchreid and OpenUnReID; Market-1501's own Matlab code counts the latter with AP 0.
 
+    Ranks are counted, not sorted: for each match, the images of greater similarity. Time grows with q g d; memory, above
+    the inputs, is one block of similarities, and a copy of a side whose rows are not float32 of length one.
+
     Args:
-        query: rows of any length; normalised here, into a copy.
+        query: rows of any length; only their direction counts.
         gallery: likewise, with as many columns.
         query_identity: whole numbers; -1 is unknown.
         gallery_identity: whole numbers; -1 is junk.
@@ -52,7 +60,8 @@ def retrieval_scores(
             Market-1501's Matlab, BUC and DBC do. The second is never larger; do not compare one with the other.
         exclude: for each query the gallery row that holds the very same image, to be ignored for it; -1 for none.
         max_rank: ranks of the CMC curve to report, at most; a smaller gallery has fewer.
-        block_size: queries whose similarities are held at a time, (block_size, g) float32.
+        block_size: queries whose similarities are held at a time, (block_size, g) float32; by default as many as fit
+            into 48 MiB, but at least 128.
 
     Returns:
         mAP, mINP (Ye et al. 2021: matches over the rank of the last) and CMC as fractions in [0, 1].
@@ -63,7 +72,7 @@ def retrieval_scores(
     """
     if average_precision not in ("step", "trapezoid"):
         raise InputError(f'average_precision must be "step" or "trapezoid"; got {average_precision!r}.')
-    if max_rank < 1 or block_size < 1:
+    if max_rank < 1 or (block_size is not None and block_size < 1):
         raise InputError(f"max_rank and block_size must be at least 1; got {max_rank} and {block_size}.")
     asked, searched = check_embeddings(query, "query"), check_embeddings(gallery, "gallery")
     if asked.shape[1] != searched.shape[1]:
@@ -80,13 +89,11 @@ def retrieval_scores(
         check_codes(gallery_camera, len(searched), "gallery_camera"),
         check_codes(exclude, len(asked), "exclude"),
     )
-    valid = protocol.gallery_rows
-    scores = _score(
-        unit_rows(asked), unit_rows(searched[valid]), protocol, average_precision == "trapezoid", block_size
-    )
+    block = block_size or max(LEAST_QUERIES, SIMILARITY_BYTES // (4 * max(1, len(searched))))
+    scores = _score(asked, searched, protocol, average_precision == "trapezoid", block)
     scored = ~np.isnan(scores[:, 0])
     first = scores[scored, 2].astype(np.int64)
-    ranks = min(max_rank, len(valid))
+    ranks = min(max_rank, protocol.gallery_size)
     hits = np.bincount(first[first <= ranks], minlength=ranks + 1)[1:]
     return Scores(
         mAP=float(scores[scored, 0].mean()),
@@ -99,7 +106,19 @@ def retrieval_scores(
 
 
 class _Protocol:
-    """Which gallery images are matches of a query and which are ignored for it; junk is out of the gallery at once."""
+    """Which gallery images are matches of a query and which are ignored for it, for the kernel that scores queries.
+
+    Attributes:
+        gallery_size: images without junk.
+        rows: what of the gallery to compare with: all of it, or the rows that are not junk if those are the smaller half.
+            A column below is a position in `gallery[rows]`.
+        junk: columns that are ignored for every query.
+        columns: columns of known identity, by identity and camera.
+        bounds: where in `columns` the query's identity begins, its camera in it, the next camera, and the next identity;
+            (q, 4). All the same for an identity that the gallery lacks; no images lie between the middle two if the camera is
+            unknown.
+        exclude: one more column to ignore for each query, or -1; (q,).
+    """
 
     def __init__(
         self,
@@ -113,41 +132,45 @@ class _Protocol:
             raise InputError(
                 f"exclude must hold rows of the gallery, below {len(gallery_identity)}, or -1; got {exclude.max()}."
             )
-        self.gallery_rows = np.flatnonzero(gallery_identity >= 0)
-        self._order = np.argsort(gallery_identity[self.gallery_rows], kind="stable")
-        self._sorted_identity = gallery_identity[self.gallery_rows][self._order]
-        self._gallery_camera = gallery_camera[self.gallery_rows]
-        self._query_identity, self._query_camera = query_identity, query_camera
-        place = np.full(len(gallery_identity) + 1, -1, np.int64)  # the last entry answers for -1
-        place[self.gallery_rows] = np.arange(len(self.gallery_rows))
-        self._exclude = place[np.maximum(exclude, -1)]
-        self._refuse_without_match()
+        valid = gallery_identity >= 0
+        known = np.flatnonzero(valid)
+        self.gallery_size = len(known)
+        self.rows: slice | NDArray[np.int64] = slice(None)
+        self.junk = np.flatnonzero(~valid)
+        column = np.arange(len(valid))
+        if len(known) < len(self.junk):
+            self.rows, self.junk, column = known, self.junk[:0], np.cumsum(valid) - 1
 
-    def of(self, q: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The rows of the gallery without junk that are matches of query q, and those that are ignored; ascending."""
-        identity, camera, same_image = self._query_identity[q], self._query_camera[q], self._exclude[q]
-        if identity < 0:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        low, high = np.searchsorted(self._sorted_identity, (identity, identity + 1))
-        same = self._order[low:high]
-        ignored = ((self._gallery_camera[same] == camera) & (camera >= 0)) | (same == same_image)
-        elsewhere = [same_image] if same_image >= 0 and same_image not in same else []
-        return same[~ignored], np.concatenate([same[ignored], elsewhere]).astype(np.int64)
+        _, identity = np.unique(np.concatenate([query_identity, gallery_identity]), return_inverse=True)
+        cameras, camera = np.unique(np.concatenate([query_camera, gallery_camera]), return_inverse=True)
+        asked, searched = np.split(identity * len(cameras) + camera, [len(query_identity)])  # both in one number
+        order = known[np.argsort(searched[known], kind="stable")]
+        self.columns = column[order]
+        first = asked - camera[: len(asked)]
+        self.bounds = np.searchsorted(searched[order], np.stack([first, asked, asked + 1, first + len(cameras)], 1))
+        self.bounds[query_camera < 0, 2] = self.bounds[query_camera < 0, 1]
 
-    def _refuse_without_match(self) -> None:
-        queries = range(len(self._query_identity))
-        if any(len(self.of(q)[0]) for q in queries):
-            return
-        ignored = sum(len(self.of(q)[1]) for q in queries)
-        shared = np.isin(self._query_identity[self._query_identity >= 0], self._sorted_identity).any()
-        if shared and ignored and (self._query_camera >= 0).any():
+        place = np.where(np.append(valid, False), np.append(column, 0), -1)  # the last entry answers for -1
+        image = np.maximum(exclude, -1)
+        self.exclude = np.where(query_identity >= 0, place[image], -1)
+        same_identity = np.append(gallery_identity, -1)[image] == query_identity
+        same_camera = (np.append(gallery_camera, -1)[image] == query_camera) & (query_camera >= 0)
+        elsewhere = (self.exclude >= 0) & ~(same_identity & same_camera)  # not ignored for its camera anyway
+        low, own_camera, next_camera, high = self.bounds.T
+        matches = high - low - (next_camera - own_camera) - (elsewhere & same_identity)
+        ignored = next_camera - own_camera + elsewhere
+        if not matches.any():
+            self._refuse(int(ignored.sum()), bool((high > low).any()), bool((query_camera >= 0).any()))
+
+    def _refuse(self, ignored: int, shared: bool, cameras: bool) -> None:
+        if shared and ignored and cameras:
             raise InputError(
                 f"No query has a match in the gallery: all {ignored:,} gallery images that show a query's identity "
                 "come from the camera of that query, and the protocol ignores those. If the images come from one "
                 "camera, or cameras do not matter, pass query_camera=None and gallery_camera=None."
             )
         raise InputError(
-            f"No query has a match in the gallery: {len(queries):,} queries and {len(self.gallery_rows):,} gallery "
+            f"No query has a match in the gallery: {len(self.exclude):,} queries and {self.gallery_size:,} gallery "
             "images (those of unknown identity, -1, left out) have no identity in common, or only the query image "
             "itself. Check that both sides number identities in the same way."
         )
@@ -157,23 +180,16 @@ def _score(
     query: NDArray[np.float32], gallery: NDArray[np.float32], protocol: _Protocol, trapezoid: bool, block_size: int
 ) -> NDArray[np.float64]:
     """Average precision, inverse negative penalty and first rank of every query, NaN without a match, (q, 3)."""
-    columns = torch.from_numpy(gallery).T
-    scores = []
-    with ThreadPoolExecutor(get_num_threads()) as threads:
-        for top in range(0, len(query), block_size):
-            similarity = (torch.from_numpy(query[top : top + block_size]) @ columns).numpy()
-            sets = [protocol.of(q) for q in range(top, top + len(similarity))]
-            matches, match_offsets = _joined([own for own, _ in sets])
-            ignored, ignored_offsets = _joined([others for _, others in sets])
-            arguments = similarity, matches, match_offsets, ignored, ignored_offsets, trapezoid
-            tasks = [
-                threads.submit(score_queries, start, min(start + QUERIES_PER_TASK, len(similarity)), *arguments)
-                for start in range(0, len(similarity), QUERIES_PER_TASK)
-            ]
-            scores += [task.result() for task in tasks]
-    return np.concatenate(scores)
-
-
-def _joined(rows: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of different lengths in one, and where each begins."""
-    return np.concatenate(rows), np.cumsum([0, *map(len, rows)])
+    columns = unit_rows(gallery[protocol.rows]).T
+    buffer = np.empty((min(block_size, len(query)), columns.shape[1]), np.float32)
+    scores = np.full((len(query), 3), np.nan)
+    for top in range(0, len(query), block_size):
+        block = slice(top, top + block_size)
+        similarity = buffer[: len(query[block])]
+        np.matmul(unit_rows(query[block]), columns, out=similarity)  # numpy's is quicker than torch's in float32
+        bounds, exclude = protocol.bounds[block], protocol.exclude[block]
+        rank = partial(
+            score_queries, similarity, protocol.junk, protocol.columns, bounds, exclude, trapezoid, scores[block]
+        )
+        in_blocks(len(similarity), QUERIES_PER_TASK, rank)
+    return scores

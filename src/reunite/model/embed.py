@@ -16,6 +16,7 @@ from torch import Tensor
 from reunite.images.loading import Pixels, prefetch, read_once
 from reunite.images.tracklets import Frames, MeanOf, Tracklets, each_alone
 from reunite.model.encoder import Encoder, Features
+from reunite.model.inference import Precision, bfloat16_pooled, use_bfloat16
 from reunite.types import Images
 
 Head = Callable[[Features], Tensor]
@@ -42,6 +43,7 @@ def embed(
     frames: Frames = Frames(),  # noqa: B008 - a frozen value
     on_error: Literal["raise", "skip"] = "raise",
     workers: int | None = None,
+    precision: Precision = "float32",
 ) -> Float32[np.ndarray, "n d"]:
     """The embedding of every image or tracklet, in evaluation mode: resized and normalised, nothing else.
 
@@ -57,19 +59,26 @@ def embed(
         on_error: "raise" stops at images that cannot be read and names them; "skip" gives them a row of NaN. A tracklet is
             embedded from the frames that can be read, if there are any.
         workers: threads that decode; None uses every core.
+        precision: "float32" gives what training sees, to the last bit. "bfloat16" computes the backbone in bfloat16, on a
+            processor about twice as fast: embeddings differ in the third digit (cosine to float32 0.9995 for ResNets, 0.99
+            for MobileNetV2), so do not mix both in one gallery. "auto" takes bfloat16 where processor or device has
+            it, so that results depend on the machine. What is returned is float32 in any case.
 
     Returns:
         Unit rows, in the order of the images or tracklets.
 
     Raises:
         ImageError: images cannot be read and on_error is "raise", or none can be read at all.
+        InputError: precision is "bfloat16" and there are no instructions for it.
     """
     units = (each_alone(images) if isinstance(images, Images) else images).at_most(frames.test)
     result = np.full((len(units), encoder.dimensions), np.nan, np.float32)
-    if not len(units):
-        return result
     if device is not None:
         encoder.to(device)
+    fast = use_bfloat16(precision, next(encoder.parameters()).device)
+    if not len(units):
+        return result
+    pooled = bfloat16_pooled(encoder) if fast else encoder.pooled
     owners = units.owners
 
     def given() -> Iterator[_Given]:
@@ -82,7 +91,7 @@ def embed(
         task = bar.add_task("embedding", total=len(owners))
         tell = progress if callable(progress) else lambda done, total: bar.update(task, completed=done)
         numbers, (found,) = _pass(
-            encoder, given(), frames.mean_of, (encoder.tested,), lambda done: tell(done, len(owners))
+            encoder, given(), frames.mean_of, (encoder.tested,), lambda done: tell(done, len(owners)), pooled
         )
     result[numbers] = found
     return result
@@ -103,7 +112,7 @@ def embed_pixels(
     `starts` says where in `rows` each tracklet begins, as in `Tracklets`; None takes every row by itself.
     """
     given = _opened(pixels, rows, starts, batch_size)
-    return _pass(encoder, given, mean_of, (encoder.tested,), _counting(progress, len(rows)))[1][0]
+    return _pass(encoder, given, mean_of, (encoder.tested,), _counting(progress, len(rows)), encoder.pooled)[1][0]
 
 
 def embed_twice(
@@ -124,7 +133,7 @@ def embed_twice(
     if encoder.spec.test_feature == "embedding":
         heads = heads[:1]
     given = _opened(pixels, rows, starts, batch_size)
-    found = _pass(encoder, given, mean_of, heads, _counting(progress, len(rows)))[1]
+    found = _pass(encoder, given, mean_of, heads, _counting(progress, len(rows)), encoder.pooled)[1]
     return found[0], found[-1]
 
 
@@ -141,7 +150,12 @@ def _counting(progress: Count | None, total: int) -> Callable[[int], None]:
 
 
 def _pass(
-    encoder: Encoder, given: Iterable[_Given], mean_of: MeanOf, heads: Sequence[Head], tell: Callable[[int], None]
+    encoder: Encoder,
+    given: Iterable[_Given],
+    mean_of: MeanOf,
+    heads: Sequence[Head],
+    tell: Callable[[int], None],
+    pooled_of: Callable[[Tensor], Tensor],
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Numbers of the tracklets that had a frame, and for each head an array with a row for each of these."""
     numbers: list[np.ndarray] = []
@@ -151,7 +165,7 @@ def _pass(
     with _evaluating(encoder), torch.inference_mode():
         for batch in prefetch(given):
             if len(batch.pixels):
-                pooled = encoder.pooled(torch.from_numpy(batch.pixels).to(where, non_blocking=True))
+                pooled = pooled_of(torch.from_numpy(batch.pixels).to(where, non_blocking=True))
                 vectors = [pooled] if mean_of == "pooled" else [head(encoder.head(pooled)) for head in heads]
             else:
                 vectors = [mean.nothing() for mean in means]

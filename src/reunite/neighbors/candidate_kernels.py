@@ -1,8 +1,9 @@
 """Compiled selection, from tiles of approximate values, of all pairs that can be among the nearest, and of the nearest.
 
-The value of a pair of unit rows is 1 - <x, y>. Of each row that is `asked` for, `keys` and `columns` (n, room) hold the
-candidates so far, as many as `counts` says, and `limits` the largest key that can still be of use. Each call writes the rows it
-is given and no others, so that calls for different rows can run in threads.
+The value of a pair of unit rows is 1 - <x, y>. At place i of the tiles stands row places[i] of those `asked` for, in column j
+row order[j] of those searched. Of each place, `keys` and `columns` (n, room) hold the candidates so far, as many as `counts`
+says, and `limits` the largest key that can still be of use. Each call writes the places it is given and no others: calls for
+different places can run in threads.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from reunite.neighbors.filter_kernels import dot
+from reunite.neighbors.operand_kernels import dot
 
 Key = Any
 """What a tile holds: float32, or int16."""
@@ -27,8 +28,10 @@ SPARE = 8
 
 @njit(cache=True, nogil=True)
 def key_of(value: float, levels: NDArray[np.float32]) -> Key:
-    """The key of the lowest level that is not below `value`."""
-    return np.float32(value) if levels.shape[0] == 0 else np.searchsorted(levels, np.float32(max(value, 0.0)))
+    """The key of the lowest level that is not below `value`. Float keys are multiples of 1, the values themselves."""
+    if levels.shape[0] == 1:
+        return value if levels[0] == 1 else np.ceil(value / levels[0])
+    return float(np.searchsorted(levels, np.float32(max(value, 0.0))))
 
 
 @njit(cache=True, nogil=True)
@@ -37,9 +40,29 @@ def limit_of(key: Key, slack: float, levels: NDArray[np.float32]) -> Key:
 
     A value that a tile has in bfloat16 was at most 1 / (1 - 2^-8) times as large before it was rounded.
     """
-    if levels.shape[0] == 0:
-        return np.float32(key + slack)
+    if levels.shape[0] == 1:
+        return key_of(key * np.float64(levels[0]) + slack, levels)
     return key_of((levels[max(int(key), 0)] / (1 - 2.0**-8) + slack) * (1 + 2.0**-22), levels)
+
+
+@njit(cache=True, nogil=True)
+def insert(held: int, product: Key, j: int, indices: NDArray[np.int64], similarity: NDArray[np.float32]) -> int:
+    """Put row j in its place, larger products and then lower rows first, and say how many are held; the last may drop out."""
+    last = indices.shape[0] - 1
+    if held > last:
+        if product < similarity[last] or (product == similarity[last] and j > indices[last]):
+            return held
+        place = last
+    else:
+        place = held
+        held += 1
+    while place > 0 and (
+        similarity[place - 1] < product or (similarity[place - 1] == product and indices[place - 1] > j)
+    ):
+        similarity[place], indices[place] = similarity[place - 1], indices[place - 1]
+        place -= 1
+    similarity[place], indices[place] = product, j
+    return held
 
 
 @njit(cache=True, nogil=True)
@@ -50,23 +73,10 @@ def nearest_of(
     indices: NDArray[np.int64],
     similarity: NDArray[np.float32],
 ) -> None:
-    """Of the candidates, those with the largest inner products with `asked`, descending, the lower ones of equals first.
-
-    `candidates` are put in order; they are at least as many as there are `indices`.
-    """
-    candidates.sort()
-    count = indices.shape[0]
+    """Of the candidates, which are at least as many as `indices`, those with the largest inner products with `asked`."""
     held = 0
     for j in candidates:
-        product = dot(asked, rows[j])
-        if held == count and product <= similarity[count - 1]:
-            continue
-        place = held if held < count else count - 1
-        while place > 0 and similarity[place - 1] < product:
-            similarity[place], indices[place] = similarity[place - 1], indices[place - 1]
-            place -= 1
-        similarity[place], indices[place] = product, j
-        held = min(held + 1, count)
+        held = insert(held, dot(asked, rows[j]), j, indices, similarity)
 
 
 @njit(cache=True, nogil=True)
@@ -79,7 +89,9 @@ def drop_useless(
     limits: NDArray[Any],
     slack: NDArray[np.float32],
     levels: NDArray[np.float32],
+    places: NDArray[np.int64],
     asked: NDArray[np.float32],
+    order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
     """Lower the limit of row i to what its `wanted` best candidates allow, and drop those above it.
@@ -96,12 +108,18 @@ def drop_useless(
             keys[i, kept], columns[i, kept] = keys[i, a], columns[i, a]
             kept += 1
     if kept > keys.shape[1] - SPARE:
-        indices, similarity = np.empty(wanted, np.int64), np.empty(wanted, np.float32)
-        nearest_of(columns[i, :kept], asked[i], rows, indices, similarity)
-        kept = wanted
-        for a in range(wanted):
-            keys[i, a], columns[i, a] = key_of(1.0 - similarity[a], levels), indices[a]
-        limit = min(limit, key_of((1.0 - similarity[wanted - 1] + slack[i] / 2) * (1 + 2.0**-22), levels))
+        products, best, most = np.empty(kept, np.float32), np.empty(wanted, np.int64), np.empty(wanted, np.float32)
+        held = 0
+        for a in range(kept):
+            products[a] = dot(asked[places[i]], rows[order[columns[i, a]]])
+            held = insert(held, products[a], order[columns[i, a]], best, most)
+        count, kept = kept, 0
+        for a in range(count):
+            least = products[a] == most[wanted - 1] and order[columns[i, a]] <= best[wanted - 1]
+            if products[a] > most[wanted - 1] or least:
+                keys[i, kept], columns[i, kept] = key_of(1.0 - products[a], levels), columns[i, a]
+                kept += 1
+        limit = min(limit, key_of((1.0 - most[wanted - 1] + slack[i] / 2) * (1 + 2.0**-22), levels))
     counts[i] = kept
     limits[i] = limit
 
@@ -120,7 +138,9 @@ def offer_columns(
     limits: NDArray[Any],
     slack: NDArray[np.float32],
     levels: NDArray[np.float32],
+    places: NDArray[np.int64],
     asked: NDArray[np.float32],
+    order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
     """Offer all columns of `tile` to its rows [start, stop)."""
@@ -139,7 +159,9 @@ def offer_columns(
                         keys[i, counts[i]], columns[i, counts[i]] = chunk[j], first_column + left + j
                         counts[i] += 1
                         if counts[i] == keys.shape[1]:
-                            drop_useless(i, wanted, keys, columns, counts, limits, slack, levels, asked, rows)
+                            drop_useless(
+                                i, wanted, keys, columns, counts, limits, slack, levels, places, asked, order, rows
+                            )
 
 
 @njit(cache=True, nogil=True)
@@ -156,7 +178,9 @@ def offer_rows(
     limits: NDArray[Any],
     slack: NDArray[np.float32],
     levels: NDArray[np.float32],
+    places: NDArray[np.int64],
     asked: NDArray[np.float32],
+    order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
     """The transpose: offer all rows of `tile` to its columns [start, stop)."""
@@ -175,7 +199,9 @@ def offer_rows(
                         keys[i, counts[i]], columns[i, counts[i]] = chunk[j], first_row + a
                         counts[i] += 1
                         if counts[i] == keys.shape[1]:
-                            drop_useless(i, wanted, keys, columns, counts, limits, slack, levels, asked, rows)
+                            drop_useless(
+                                i, wanted, keys, columns, counts, limits, slack, levels, places, asked, order, rows
+                            )
 
 
 @njit(cache=True, nogil=True)
@@ -205,7 +231,7 @@ def visiting_order(keys: NDArray[Any], columns: NDArray[np.int32], counts: NDArr
 def decide(
     start: int,
     stop: int,
-    order: NDArray[np.int64],
+    turns: NDArray[np.int64],
     indices: NDArray[np.int64],
     similarity: NDArray[np.float32],
     wanted: int,
@@ -215,15 +241,30 @@ def decide(
     limits: NDArray[Any],
     slack: NDArray[np.float32],
     levels: NDArray[np.float32],
+    places: NDArray[np.int64],
     asked: NDArray[np.float32],
+    order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
-    """The `wanted` nearest of the candidates of the rows order[start:stop], into the last columns of the results."""
+    """The `wanted` nearest of the candidates of the rows turns[start:stop], into the last columns of the results.
+
+    Those that look nearest come first: their products rule out most of the others.
+    """
     first = indices.shape[1] - wanted
-    for place in range(start, stop):
-        i = order[place]
-        drop_useless(i, wanted, keys, columns, counts, limits, slack, levels, asked, rows)
-        nearest_of(columns[i, : counts[i]], asked[i], rows, indices[i, first:], similarity[i, first:])
+    for turn in range(start, stop):
+        i = turns[turn]
+        row = asked[places[i]]
+        found, products, held = indices[places[i], first:], similarity[places[i], first:], 0
+        middle = np.partition(keys[i, : counts[i]], wanted - 1)[wanted - 1]
+        for a in range(counts[i]):
+            if keys[i, a] <= middle:
+                j = order[columns[i, a]]
+                held = insert(held, dot(row, rows[j]), j, found, products)
+        limit = key_of((1.0 - products[wanted - 1] + slack[i] / 2) * (1 + 2.0**-22), levels)
+        for a in range(counts[i]):
+            if middle < keys[i, a] <= limit:
+                j = order[columns[i, a]]
+                held = insert(held, dot(row, rows[j]), j, found, products)
 
 
 @njit(cache=True, nogil=True)

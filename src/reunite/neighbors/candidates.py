@@ -9,25 +9,27 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from reunite.neighbors.candidate_kernels import decide, offer_columns, offer_rows, visiting_order
-from reunite.neighbors.filter import LARGEST_VALUE, Filter, Tile
+from reunite.neighbors.filter import Filter, Tile
+from reunite.neighbors.precision import Precision
 from reunite.threads import in_blocks, in_even_blocks
 
-ROOM = 4
+ROOM: dict[Precision, int] = {"float32": 4, "bfloat16": 4, "int8": 9}
 """Candidates there is room for, for each one wanted: twice what embeddings of trained networks need, and at least 128."""
 
 
 class Candidates:
-    """The candidates of the rows of a filter for their `wanted` nearest among `rows`, O(n wanted) memory.
+    """The candidates of the rows of a filter for their `wanted` nearest among those of another, O(n wanted) memory.
 
     Args:
-        filter: of the unit rows that are asked for, with offsets of 1/2.
-        rows: the unit rows that are searched, of which there are tiles.
+        asked: the unit rows that are asked for, with offsets of 1/2.
+        searched: the unit rows that are searched; the same filter for a search of rows in themselves.
         wanted: nearest rows to find, at least 1 and no more than there are.
     """
 
-    def __init__(self, filter: Filter, rows: Float32[np.ndarray, "n d"], wanted: int) -> None:
-        count, room = len(filter.rows), max(ROOM * wanted, 128)
-        everything = LARGEST_VALUE[filter.reduced]
+    def __init__(self, asked: Filter, searched: Filter, wanted: int) -> None:
+        operands = asked.operands
+        count, room = len(asked.rows), max(ROOM[operands.precision] * wanted, 128)
+        everything = operands.largest_value
         self.wanted = wanted
         self._candidates = (
             np.empty((count, room), everything.dtype),
@@ -35,8 +37,9 @@ class Candidates:
             np.zeros(count, np.int32),
             np.full(count, everything),
         )
-        self._bound = filter.slack, filter.levels
-        self._asked, self._rows = filter.rows, rows
+        self._bound = asked.slack, operands.levels
+        self._rows = asked.order, asked.rows, searched.order, searched.rows
+        self._itself = asked is searched
 
     def offer(self, tile: Tile, *, both: bool) -> None:
         """Take the useful pairs of a tile: for its rows, and if `both` also for the columns that are no rows of it."""
@@ -53,9 +56,8 @@ class Candidates:
     def decide(self, indices: Int64[np.ndarray, "m k"], similarity: Float32[np.ndarray, "m k"]) -> None:
         """Write the nearest, by float32 products, to the last columns of the results."""
         keys, columns, counts, _ = self._candidates
-        count = len(self._asked)
-        order = visiting_order(keys, columns, counts) if self._asked is self._rows else np.arange(count)
-        in_blocks(count, 256, lambda a, b: decide(a, b, order, indices, similarity, *self._state()))
+        turns = visiting_order(keys, columns, counts) if self._itself else np.arange(len(counts))
+        in_blocks(len(counts), 256, lambda a, b: decide(a, b, turns, indices, similarity, *self._state()))
 
     def _state(self) -> tuple[Any, ...]:
-        return self.wanted, *self._candidates, *self._bound, self._asked, self._rows
+        return self.wanted, *self._candidates, *self._bound, *self._rows

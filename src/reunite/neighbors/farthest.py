@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from reunite.neighbors.farthest_kernels import far_columns, far_rows, smallest_of
-from reunite.neighbors.filter import NO_VALUE, Filter, Tile
+from reunite.neighbors.filter import Filter, Tile
 from reunite.threads import in_blocks, in_even_blocks
 
 ROOM = 128
@@ -19,16 +19,16 @@ class Farthest:
     """Candidates for the smallest similarity of each row of a filter to the others, O(n) memory."""
 
     def __init__(self, filter: Filter) -> None:
-        count, nothing = len(filter.rows), NO_VALUE[filter.reduced]
+        count, nothing = len(filter.rows), filter.operands.no_value
         least = -np.inf if nothing.dtype.kind == "f" else np.iinfo(nothing.dtype).min
-        self._rows, self._nothing = filter.rows, nothing
+        self._rows, self._nothing = (filter.order, filter.rows), nothing
         self._candidates = (
             np.empty((count, ROOM), nothing.dtype),
             np.empty((count, ROOM), np.int32),
             np.zeros(count, np.int32),
             np.full(count, least, nothing.dtype),
         )
-        self._bound = filter.slack, filter.levels
+        self._bound = filter.slack, filter.operands.levels
 
     def offer(self, tile: Tile, *, both: bool) -> None:
         """Take the useful pairs of a tile: for its rows, and if `both` also for the columns that are no rows of it."""
@@ -41,11 +41,12 @@ class Farthest:
     def _run(self, kernel: Callable[..., None], start: int, stop: int, tile: Tile) -> None:
         place = tile.keys, self._nothing, tile.first_row, tile.first_column
         in_even_blocks(
-            stop - start, lambda a, b: kernel(start + a, start + b, *place, *self._candidates, *self._bound, self._rows)
+            stop - start,
+            lambda a, b: kernel(start + a, start + b, *place, *self._candidates, *self._bound, *self._rows),
         )
 
     def smallest(self) -> Float32[np.ndarray, " n"]:
         """The smallest similarity of each row to any other, by float32 products; infinity for a row that is alone."""
-        result = np.empty(len(self._rows), np.float32)
-        in_blocks(len(result), 256, lambda a, b: smallest_of(a, b, *self._candidates, self._rows, result))
+        result = np.empty(len(self._rows[0]), np.float32)
+        in_blocks(len(result), 256, lambda a, b: smallest_of(a, b, *self._candidates, *self._rows, result))
         return result

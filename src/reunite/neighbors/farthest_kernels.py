@@ -1,7 +1,7 @@
 """Compiled selection of the pairs that can be the farthest of a row; calls for different rows can run in threads.
 
-Of each row, `keys` and `columns` (n, room) hold the candidates so far, as many as `counts` says, and `limits` the smallest key
-that can still be of use.
+At place i of the tiles stands row order[i]. Of each place, `keys` and `columns` (n, room) hold the candidates so far, as many as
+`counts` says, and `limits` the smallest key that can still be of use.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from reunite.neighbors.candidate_kernels import CHUNK, Key
-from reunite.neighbors.filter_kernels import dot
+from reunite.neighbors.operand_kernels import dot
 
 
 @njit(cache=True, nogil=True)
 def least_of(value: float, levels: NDArray[np.float32]) -> Key:
     """The key of the highest level that is not above `value`; the least of all keys if there is none."""
-    if levels.shape[0] == 0:
-        return np.float32(value)
-    return np.searchsorted(levels, np.float32(value * (1 - 2.0**-22)), "right") - 1 if value > 0 else -0x8000
+    if levels.shape[0] == 1:
+        return value if levels[0] == 1 else np.floor(value / levels[0])
+    if value <= 0:
+        return -32768.0
+    return float(np.searchsorted(levels, np.float32(value * (1 - 2.0**-22)), "right") - 1)
 
 
 @njit(cache=True, nogil=True)
@@ -33,6 +35,7 @@ def take(
     limits: NDArray[Key],
     slack: NDArray[np.float32],
     levels: NDArray[np.float32],
+    order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
     """One more candidate of row i, and a higher limit if it is the farthest so far."""
@@ -45,16 +48,16 @@ def take(
         if kept == keys.shape[1]:  # nearly all are alike: their products decide
             smallest: Key = np.float32(np.inf)
             for a in range(kept):
-                product = dot(rows[i], rows[columns[i, a]])
+                product = dot(rows[order[i]], rows[order[columns[i, a]]])
                 if product < smallest:
                     smallest, columns[i, 0] = product, columns[i, a]
-            keys[i, 0] = max(least_of(1.0 - smallest, levels), -0x8000)
+            keys[i, 0] = least_of(1.0 - smallest, levels)
             limits[i] = max(limits[i], least_of(1.0 - smallest - slack[i] / 2, levels))
             kept = 1
         counts[i] = kept
     keys[i, counts[i]], columns[i, counts[i]] = key, column
     counts[i] += 1
-    value = key if levels.shape[0] == 0 else levels[max(int(key), 0)] / (1 + 2.0**-8)
+    value = key * np.float64(levels[0]) if levels.shape[0] == 1 else levels[max(int(key), 0)] / (1 + 2.0**-8)
     limits[i] = max(limits[i], least_of(value - slack[i], levels))
 
 
@@ -72,6 +75,7 @@ def far_columns(
     limits: NDArray[Key],
     slack: NDArray[np.float32],
     levels: NDArray[np.float32],
+    order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
     """Look at all columns of `tile` for its rows [start, stop); the key `nothing` is no value."""
@@ -87,7 +91,19 @@ def far_columns(
             if found:
                 for j in range(chunk.shape[0]):
                     if chunk[j] >= limits[i] and chunk[j] != nothing:
-                        take(i, chunk[j], first_column + left + j, keys, columns, counts, limits, slack, levels, rows)
+                        take(
+                            i,
+                            chunk[j],
+                            first_column + left + j,
+                            keys,
+                            columns,
+                            counts,
+                            limits,
+                            slack,
+                            levels,
+                            order,
+                            rows,
+                        )
 
 
 @njit(cache=True, nogil=True)
@@ -104,6 +120,7 @@ def far_rows(
     limits: NDArray[Key],
     slack: NDArray[np.float32],
     levels: NDArray[np.float32],
+    order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
     """The transpose: look at all rows of `tile` for its columns [start, stop)."""
@@ -119,7 +136,7 @@ def far_rows(
                 for j in range(chunk.shape[0]):
                     if chunk[j] >= limit[j] and chunk[j] != nothing:
                         i = first_column + start + left + j
-                        take(i, chunk[j], first_row + a, keys, columns, counts, limits, slack, levels, rows)
+                        take(i, chunk[j], first_row + a, keys, columns, counts, limits, slack, levels, order, rows)
 
 
 @njit(cache=True, nogil=True)
@@ -130,12 +147,14 @@ def smallest_of(
     columns: NDArray[np.int32],
     counts: NDArray[np.int32],
     limits: NDArray[Key],
+    order: NDArray[np.int64],
     rows: NDArray[np.float32],
     smallest: NDArray[np.float32],
 ) -> None:
-    """The smallest product of rows [start, stop) with one of their candidates."""
+    """The smallest product of the rows order[start:stop] with one of their candidates."""
     for i in range(start, stop):
-        smallest[i] = np.inf
+        least = np.float32(np.inf)
         for a in range(counts[i]):
             if keys[i, a] >= limits[i]:
-                smallest[i] = min(smallest[i], dot(rows[i], rows[columns[i, a]]))
+                least = min(least, dot(rows[order[i]], rows[order[columns[i, a]]]))
+        smallest[order[i]] = least

@@ -11,9 +11,11 @@ from jaxtyping import Float, Float32, Int64
 from reunite.errors import InputError
 from reunite.neighbors.candidate_kernels import own_products
 from reunite.neighbors.candidates import Candidates
-from reunite.neighbors.filter import BLOCK_SIZE, ROWS_PER_TASK, Filter, Tile
+from reunite.neighbors.filter import BLOCK_SIZE, Filter, Tile
 from reunite.neighbors.on_device import search_on
-from reunite.threads import in_blocks
+from reunite.neighbors.operands import ROWS_PER_TASK
+from reunite.neighbors.precision import Precision
+from reunite.threads import in_blocks, same_threads
 from reunite.types import check_embeddings, unit_rows
 
 Neighbors = tuple[Int64[np.ndarray, "m k"], Float32[np.ndarray, "m k"]]
@@ -79,7 +81,7 @@ def search_itself(
     k: int,
     block_size: int = BLOCK_SIZE,
     *,
-    reduced: bool | None = None,
+    precision: Precision | None = None,
     device: Device = None,
 ) -> Neighbors:
     """The neighbors of unit rows among themselves."""
@@ -89,8 +91,8 @@ def search_itself(
         indices, similarity = _alone(rows, k)
         search_on(device, rows, rows, k - 1, indices, similarity)
         return indices, similarity
-    filter = Filter(rows, reduced=reduced)
-    candidates = Candidates(filter, rows, k - 1)
+    filter = Filter(rows, precision=precision, mixed=True)
+    candidates = Candidates(filter, filter, k - 1)
     show_tiles(filter, candidates, block_size=block_size)
     return neighbors_of(candidates, rows)
 
@@ -101,7 +103,7 @@ def search(
     k: int,
     block_size: int = BLOCK_SIZE,
     *,
-    reduced: bool | None = None,
+    precision: Precision | None = None,
     device: Device = None,
 ) -> Neighbors:
     """The neighbors of some unit rows among others."""
@@ -109,21 +111,23 @@ def search(
     if device is not None:
         search_on(device, asked, rows, k, indices, similarity)
         return indices, similarity
-    filter = Filter(rows, reduced=reduced)
+    filter = Filter(rows, precision=precision, mixed=True)
     queries = Filter(asked, beside=filter)
-    candidates = Candidates(queries, rows, k)
-    for tile in filter.tiles_of(queries, block_size):
-        candidates.offer(tile, both=False)
+    candidates = Candidates(queries, filter, k)
+    with same_threads():
+        for tile in filter.tiles_of(queries, block_size):
+            candidates.offer(tile, both=False)
     candidates.decide(indices, similarity)
     return indices, similarity
 
 
 def show_tiles(filter: Filter, *takers: TakesTiles, block_size: int = BLOCK_SIZE) -> None:
     """Let each of `takers` look at all pairs of different rows; the filter then forgets what makes tiles."""
-    for tile in filter.tiles(block_size):
-        for taker in takers:
-            taker.offer(tile, both=True)
-    filter.forget()
+    with same_threads():
+        for tile in filter.tiles(block_size):
+            for taker in takers:
+                taker.offer(tile, both=True)
+    filter.operands.forget()
 
 
 def neighbors_of(candidates: Candidates, rows: Float32[np.ndarray, "n d"]) -> Neighbors:

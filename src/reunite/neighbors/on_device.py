@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int32, Int64
 
 from reunite.neighbors.candidate_kernels import decide_given
 from reunite.neighbors.filter import Filter
+from reunite.neighbors.operands import Float32Operands
 from reunite.threads import in_blocks
 
 SPARE = 16
@@ -34,15 +35,15 @@ def search_on(
     same as without the device.
     """
     itself = asked is rows
-    filter = Filter(rows, reduced=False)
+    filter = Filter(rows, precision="float32")
     queries = filter if itself else Filter(asked, beside=filter)
-    right = torch.from_numpy(filter.right(slice(0, len(rows)))).to(device).T
+    right = torch.from_numpy(_right(filter)).to(device).T
     taken = min(wanted + SPARE, len(rows) - itself)
     size = max(1, VALUES // len(rows))
     for start in range(0, len(asked), size):
         part = slice(start, min(start + size, len(asked)))
         with _all_of_float32():
-            values = torch.from_numpy(queries.left(part)).to(device) @ right
+            values = torch.from_numpy(queries.operands.left(part)).to(device) @ right
         if itself:
             values.diagonal(start).fill_(torch.inf)
         nearest, columns = values.topk(taken, largest=False)
@@ -54,6 +55,11 @@ def search_on(
         for i in torch.nonzero(nearest[:, -1] <= limit)[:, 0].tolist():  # there may be more that can be among them
             more = torch.nonzero(values[i] <= limit[i]).T.to(torch.int32).cpu().numpy()
             _decide(more, wanted, asked[part][i : i + 1], rows, *(each[i : i + 1] for each in out))
+
+
+def _right(filter: Filter) -> Float32[np.ndarray, "n d2"]:
+    assert isinstance(filter.operands, Float32Operands)
+    return filter.operands.right(slice(0, len(filter.rows)))
 
 
 def _decide(

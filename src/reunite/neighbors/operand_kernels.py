@@ -1,4 +1,4 @@
-"""Compiled preparation of rows for products in bfloat16, and the inner product that decides in the end."""
+"""Compiled preparation of rows for products at low precision, and the inner product that decides in the end."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ def round_centered(
     start: int,
     stop: int,
     rows: NDArray[np.float32],
+    order: NDArray[np.int64],
     center: NDArray[np.float32],
     rounded: NDArray[np.int16],
     remainders: NDArray[np.float32],
 ) -> None:
-    """Rows minus `center` to the nearest bfloat16, ties to even, as bits; and the length of what rounding took away.
+    """Rows order[start:stop] minus `center` to the nearest bfloat16, ties to even, as bits; and the length of what that took.
 
     The values are finite, so that no bits need special care. `rounded` has more columns than `rows`; these are left alone.
     """
@@ -53,8 +54,9 @@ def round_centered(
     kept = np.empty(rows.shape[1], np.uint32)
     bits, back = exact.view(np.uint32), kept.view(np.float32)
     for i in range(start, stop):
+        row = rows[order[i]]
         for q in range(rows.shape[1]):
-            exact[q] = rows[i, q] - center[q]
+            exact[q] = row[q] - center[q]
         for q in range(rows.shape[1]):
             up = bits[q] + np.uint32(0x7FFF) + ((bits[q] >> np.uint32(16)) & np.uint32(1))
             kept[q] = up & np.uint32(0xFFFF0000)
@@ -62,5 +64,30 @@ def round_centered(
         square = np.float32(0)
         for q in range(rows.shape[1]):
             lost = exact[q] - back[q]  # exact: the two share their leading bits
+            square += lost * lost
+        remainders[i] = np.sqrt(square)
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def quantize_centered(
+    start: int,
+    stop: int,
+    rows: NDArray[np.float32],
+    order: NDArray[np.int64],
+    center: NDArray[np.float32],
+    scale: np.float32,
+    whole: NDArray[np.int8],
+    remainders: NDArray[np.float32],
+) -> None:
+    """Rows order[start:stop] minus `center` in steps of `scale`, at most 127 of them; and the length of what that took away."""
+    steps = np.float32(1) / scale
+    for i in range(start, stop):
+        row = rows[order[i]]
+        square = np.float32(0)
+        for q in range(rows.shape[1]):
+            exact = row[q] - center[q]
+            step = np.rint(min(max(exact * steps, np.float32(-127)), np.float32(127)))
+            whole[i, q] = np.int8(step)
+            lost = exact - step * scale
             square += lost * lost
         remainders[i] = np.sqrt(square)

@@ -1,0 +1,95 @@
+"""Threads: as many as the user allows, inside the user's own, and on the other side of a fork."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from oracles.features import people
+from reunite.cluster.density import JaccardDBSCAN
+from reunite.neighbors import nearest_neighbors
+from reunite.threads import in_blocks, in_even_blocks, thread_count
+
+
+def test_blocks_come_in_order_and_cover_everything() -> None:
+    for count, size in ((0, 3), (1, 3), (10, 3), (12, 3)):
+        blocks = in_blocks(count, size, lambda a, b: list(range(a, b)))
+        assert [i for block in blocks for i in block] == list(range(count))
+        assert all(len(block) == size for block in blocks[:-1])
+    assert sum(in_even_blocks(1000, lambda a, b: b - a)) == 1000
+
+
+@pytest.mark.parametrize("setting", [torch.set_num_threads, numba.set_num_threads])
+def test_no_more_threads_than_any_library_was_told(setting) -> None:
+    before = torch.get_num_threads(), numba.get_num_threads()
+    try:
+        setting(1)
+        assert thread_count() == 1
+        seen = set(in_blocks(50, 1, lambda a, b: threading.get_ident()))
+        assert seen == {threading.get_ident()}, "one thread is the caller's own"
+    finally:
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])
+    assert thread_count() == min(before)
+
+
+def test_the_usual_environment_variable_is_honoured() -> None:
+    script = "from reunite.threads import thread_count; print(thread_count())"
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        output = subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {name: "1"}, capture_output=True, text=True, check=True
+        ).stdout
+        assert output.strip() == "1", name
+
+
+def test_an_error_in_a_thread_comes_out() -> None:
+    def fails(a: int, b: int) -> None:
+        if a == 3:
+            raise ValueError("block three")
+
+    with pytest.raises(ValueError, match="block three"):
+        in_blocks(8, 1, fails)
+
+
+def test_calls_from_many_threads_give_what_one_gives() -> None:
+    sets = [people(400, seed=seed)[0] for seed in range(6)]
+
+    def work(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return nearest_neighbors(rows, 9)[1], JaccardDBSCAN(k1=9, k2=3).fit_predict(rows)
+
+    one_by_one = [work(rows) for rows in sets]
+    with ThreadPoolExecutor(6) as pool:
+        for here, there in zip(one_by_one, pool.map(work, sets), strict=True):
+            np.testing.assert_array_equal(here[0], there[0])
+            np.testing.assert_array_equal(here[1], there[1])
+
+
+FORK = """
+import os, sys
+import numpy as np
+import reunite
+rows = np.random.default_rng(0).standard_normal((3000, 64)).astype(np.float32)
+clusterers = [reunite.JaccardDBSCAN(), reunite.BottomUp(reunite.Dispersion()), reunite.AverageLinkage()]
+def work():
+    return [each.fit_predict(rows[:1500]) for each in clusterers] + [reunite.nearest_neighbors(rows, 30)[1]]
+before = work()
+child = os.fork()
+if child == 0:
+    os._exit(0 if all(map(np.array_equal, before, work())) else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_process_can_go_on_working() -> None:
+    """Threads do not survive a fork: a library that keeps a pool of them hangs in the child."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], timeout=300, check=False)
+    assert done.returncode == 0
