@@ -6,15 +6,15 @@ from functools import partial
 
 import numpy as np
 import pytest
+from sklearn.cluster import DBSCAN
+
+import reunite
+from benchmarks import features
 from benchmarks.published.average_linkage import average_linkage
 from benchmarks.published.evaluation import distances, evaluate
 from benchmarks.published.jaccard import dense_jaccard, jaccard_of_neighbors, nearest_by_product
 from benchmarks.published.merging import buc_stage, dbc_stage
 from benchmarks.published.reranking import rerank
-from sklearn.cluster import DBSCAN
-
-import reunite
-from benchmarks import features
 from reunite.types import Clusters, unit_rows
 
 SETTINGS = [(30, 6), (20, 6), (15, 4), (20, 1)]

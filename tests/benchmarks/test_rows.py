@@ -8,8 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.harness import Case, Figures, Missing, Peer, Setting, run
-from benchmarks.rates import Rates, Work
 from scipy.sparse import csr_array
 
 from benchmarks import (
@@ -28,6 +26,8 @@ from benchmarks import (
     runner,
     table,
 )
+from benchmarks.harness import Case, Figures, Missing, Peer, Setting, run
+from benchmarks.rates import Rates, Work
 
 ROWS = 240
 

@@ -191,7 +191,7 @@ def _takes_norm(layer: nn.Module) -> bool:
     Not one with groups: scaled weights of MobileNetV2's depthwise convolutions, rounded to bfloat16, double the distance to
     float32 (mean cosine 0.994, unfolded 0.997); all its other norms cost nothing.
     """
-    return type(layer) in _CONVOLUTIONS and layer.groups == 1
+    return type(layer) in _CONVOLUTIONS and bool(layer.groups == 1)
 
 
 def _foldable(layer: nn.Module) -> bool:

@@ -1,7 +1,7 @@
 """Compiled selection of the pairs that can be the farthest of a row; calls for different rows can run in threads.
 
-At place i of the tiles stands row order[i]. Of each place, `keys` and `columns` (n, room) hold the candidates so far, as many as
-`counts` says, and `limits` the smallest key that can still be of use.
+At place i of the tiles stands row order[i]. Of each place, `keys` and `columns` (n, room) hold the candidates so far, as many
+as `counts` says, and `limits` the smallest key that can still be of use.
 """
 
 from __future__ import annotations

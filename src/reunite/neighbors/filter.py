@@ -26,13 +26,6 @@ from reunite.neighbors.operands import (
 from reunite.neighbors.precision import Precision, fastest
 from reunite.threads import in_blocks
 
-LARGEST_VALUE = {True: np.int16(0x7F7F), False: np.finfo(np.float32).max}
-
-
-def reduced_pays() -> bool:
-    return fastest(0, 0) == "bfloat16"
-
-
 BLOCK_SIZE = 1024
 """Rows of a tile."""
 
@@ -103,12 +96,10 @@ class Filter:
         precision: Precision | None = None,
         beside: Filter | None = None,
         mixed: bool = False,
-        reduced: bool | None = None,
     ) -> None:
-        if reduced is not None:
-            precision = "bfloat16" if reduced else "float32"
         count, dimensions = rows.shape
         self.rows = rows
+        self.center: Float32[np.ndarray, " d"]
         self.center = rows[:: max(1, count // SAMPLE)].mean(axis=0) if beside is None else beside.center
         lengths, along = np.empty(count, np.float32), np.empty(count)
         in_blocks(count, ROWS_PER_TASK, lambda a, b: measure_centered(a, b, rows, self.center, lengths, along))
@@ -129,10 +120,6 @@ class Filter:
             self.operands = OPERANDS[precision](*given)
         self.remainders = self.operands.remainders + np.float32(UNIT_ROUNDOFF) * self.lengths
         self.slack = self._slack(beside or self)
-
-    @property
-    def reduced(self) -> bool:
-        return self.operands.precision == "bfloat16"
 
     def _is_coarse(self) -> bool:
         """Whether steps of bytes are large beside these rows, as if all their errors were uniform within a step."""

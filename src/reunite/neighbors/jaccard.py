@@ -50,7 +50,7 @@ def jaccard_graph(
     matrices, and exact duplicates: here a row is always its own first neighbor, so that none is left without one.
 
     Args:
-        embeddings: rows of any length; normalised here, into a copy.
+        embeddings: rows of any length; normalised here, into a copy where they are not of unit length.
         k1: neighborhood size, the row itself included; at most n are used.
         k1_includes_self: False counts k1 neighbors beside the row itself, as Zhong et al. did and `rerank` does.
         k2: neighborhoods averaged in the query expansion, the row's own included; 1 is none.
@@ -90,7 +90,7 @@ def graph_of_neighbors(
     n = len(rows)
     width = min(k1 + (not k1_includes_self), n, indices.shape[1])
     half_width = half_of(k1 if not k1_includes_self else width)
-    order = walk(indices)
+    order = walk(np.ascontiguousarray(indices))
     weights = neighborhoods(
         indices[:, :width], similarity[:, :width], rows, width, half_width, k2, np.ones(n, np.float32), order
     )
@@ -128,6 +128,7 @@ def neighborhoods(
         order: the rows, in the order in which the result has them, and in which its columns count; None is as they are.
     """
     n = len(indices)
+    indices, similarity = np.ascontiguousarray(indices), np.ascontiguousarray(similarity)
     order = np.arange(n, dtype=np.uint32) if order is None else order
     width = min(width, indices.shape[1])
     near = np.empty(indices.shape, np.uint32)
