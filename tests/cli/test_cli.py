@@ -64,6 +64,12 @@ def test_train_evaluate_embed_report(reunite, walkers, trained, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     assert set(table["split"].to_pylist()) == {"train", "query", "gallery"}
     assert not list(tmp_path.glob(".e.parquet*"))
+    code, *_ = reunite("embed", run, walkers, "--out", tmp_path / "a.parquet", "--device", "cpu", "--precision", "auto")
+    assert code == 0
+    faster = np.array(pq.read_table(tmp_path / "a.parquet")["embedding"].to_pylist())
+    assert np.sum(faster * rows, axis=1).min() > 0.99
+    code, _, err = reunite("embed", run, walkers, "--out", tmp_path / "b.parquet", "--precision", "half")
+    assert code == 2 and "'float32' or 'bfloat16' or 'auto'" in err
 
     code, printed, _ = reunite("report", run, "--device", "cpu")
     assert code == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +13,23 @@ import typer
 
 from reunite import images
 from reunite.cli.display import console, counting, errors
-from reunite.cli.options import AsTracklets, Data, Device, OnError, RunFolder, accelerator_of, frames_of, on_error_of
+from reunite.cli.options import (
+    AsTracklets,
+    Data,
+    Device,
+    HowPrecise,
+    OnError,
+    RunFolder,
+    accelerator_of,
+    frames_of,
+    on_error_of,
+)
 from reunite.cli.parts import checkpoint_mark, embed_in_parts
 from reunite.errors import InputError
 from reunite.files import replacing
 from reunite.images.fingerprint import fingerprint
 from reunite.images.tracklets import Frames, Tracklets, each_alone, group_tracklets
+from reunite.model.inference import Precision, use_bfloat16
 from reunite.train.run import Run
 from reunite.types import Dataset, Images
 
@@ -30,6 +41,7 @@ def embed(
     device: Device = None,
     on_error: OnError = "raise",
     as_tracklets: AsTracklets = None,
+    precision: HowPrecise = "float32",
 ) -> None:
     """Embed every image or tracklet once: path, split, identity, camera, track, frames and a unit vector a row.
 
@@ -38,15 +50,25 @@ def embed(
     opened = Run.open(run)
     frames = frames_of(opened, as_tracklets)
     encoder = opened.encoder().to(accelerator_of(device).device)
+    chosen = cast(Precision, precision)
+    computed_in = "bfloat16" if use_bfloat16(chosen, next(encoder.parameters()).device) else "float32"
     if out.suffix != ".parquet":
         raise InputError(f"--out must end in .parquet; got {out.name!r}.")
     every, split = every_image(images.read(data))
     units = each_alone(every) if frames is None else group_tracklets(every, np.unique(split, return_inverse=True)[1])
     kind = "images" if frames is None else f"tracklets{frames.test}{frames.mean_of}"
-    parts = out.with_name(f".{out.name}.{fingerprint(every.take(units.rows))}.{checkpoint_mark(run)}.{kind}")
+    parts = out.with_name(
+        f".{out.name}.{fingerprint(every.take(units.rows))}.{checkpoint_mark(run)}.{kind}.{computed_in}"
+    )
     with counting("embedding") as progress:
         files = embed_in_parts(
-            encoder, units, parts, frames=frames or Frames(), on_error=on_error_of(on_error), progress=progress
+            encoder,
+            units,
+            parts,
+            frames=frames or Frames(),
+            on_error=on_error_of(on_error),
+            progress=progress,
+            precision=chosen,
         )
     embeddings = np.concatenate([np.load(file) for file in files])
     readable = np.isfinite(embeddings).all(axis=1)

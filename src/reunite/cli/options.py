@@ -28,6 +28,14 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the be
 OnError = Annotated[
     str, typer.Option(help="Images that cannot be read: raise (stop and name them) or skip.", metavar="raise|skip")
 ]
+HowPrecise = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="What the backbone computes in: float32, bfloat16 (faster where the processor has it; another third digit), or auto.",
+        metavar="float32|bfloat16|auto",
+    ),
+]
 AsTracklets = Annotated[
     bool | None,
     typer.Option(

@@ -12,6 +12,7 @@ import numpy as np
 from reunite.files import replacing
 from reunite.images.tracklets import Frames, Tracklets
 from reunite.model import Encoder, embed
+from reunite.model.inference import Precision
 
 PART = 8192
 """Images between two files on disk: what a stop costs at most, but for the rest of a tracklet."""
@@ -25,6 +26,7 @@ def embed_in_parts(
     frames: Frames,
     on_error: Literal["raise", "skip"],
     progress: Callable[[int, int], None],
+    precision: Precision = "float32",
 ) -> list[Path]:
     """Embeds what `folder` does not hold yet; gives the files in order, a row for each unit in all of them together."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +36,7 @@ def embed_in_parts(
         parts.append(folder / f"{start:09d}.npy")
         if not parts[-1].is_file():
             part = units.take(np.arange(start, stop))
-            found = embed(encoder, part, progress=False, frames=frames, on_error=on_error)
+            found = embed(encoder, part, progress=False, frames=frames, on_error=on_error, precision=precision)
             with replacing(parts[-1]) as temporary, open(temporary, "wb") as file:
                 np.save(file, found)
         progress(stop, len(units))

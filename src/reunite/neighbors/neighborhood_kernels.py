@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from reunite.neighbors.operand_kernels import dot
+
 Rows = tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.float32]]
 
 REACH = 8
@@ -140,15 +142,6 @@ def expanded(
                 size += new
                 mark[j] |= np.uint8(2 * new)
     return size
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def dot(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
-    """Inner product; the one place where the order of a sum is left to the vector units, as in any BLAS."""
-    total = np.float32(0)
-    for i in range(a.shape[0]):
-        total += a[i] * b[i]
-    return total
 
 
 @njit(cache=True, nogil=True)
