@@ -16,7 +16,7 @@ import torch
 from oracles.features import people
 from reunite.cluster.density import JaccardDBSCAN
 from reunite.neighbors import nearest_neighbors
-from reunite.threads import in_blocks, in_even_blocks, thread_count
+from reunite.threads import in_blocks, in_even_blocks, per_thread, same_threads, thread_count
 
 
 def test_blocks_come_in_order_and_cover_everything() -> None:
@@ -43,11 +43,38 @@ def test_no_more_threads_than_any_library_was_told(setting) -> None:
 
 def test_the_usual_environment_variable_is_honoured() -> None:
     script = "from reunite.threads import thread_count; print(thread_count())"
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        output = subprocess.run(
-            [sys.executable, "-c", script], env=os.environ | {name: "1"}, capture_output=True, text=True, check=True
-        ).stdout
-        assert output.strip() == "1", name
+    output = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert output.strip() == "1"
+
+
+def test_scratch_is_made_once_for_each_thread() -> None:
+    made: list[object] = []
+    mine = per_thread(lambda: made.append(object()) or made[-1])
+    barrier = threading.Barrier(3)
+
+    def twice() -> bool:
+        first = mine()
+        barrier.wait(timeout=30)  # all threads have one before any asks again
+        return mine() is first
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(future.result() for future in [pool.submit(twice) for _ in range(3)])
+    assert len(made) == 3
+
+
+def test_calls_within_share_their_threads_and_give_them_back() -> None:
+    with same_threads() as outer:
+        with same_threads() as inner:
+            assert inner is outer
+        assert in_blocks(8, 1, lambda a, b: a) == list(range(8))
+    with same_threads() as another:
+        assert another is not outer
 
 
 def test_an_error_in_a_thread_comes_out() -> None:

@@ -32,7 +32,7 @@ HowPrecise = Annotated[
     str,
     typer.Option(
         "--precision",
-        help="What the backbone computes in: float32, bfloat16 (faster where the processor has it; another third digit), or auto.",
+        help="What the backbone computes in. bfloat16 is faster on processors that have it, with other third digits.",
         metavar="float32|bfloat16|auto",
     ),
 ]
