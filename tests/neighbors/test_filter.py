@@ -154,11 +154,11 @@ def test_bytes_that_are_all_as_large_as_they_can_be_add_up_exactly() -> None:
 
 @SATURATES
 def test_rows_with_a_few_large_columns_are_not_searched_with_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "fastest", lambda rows, columns: "int8")
+    monkeypatch.setattr(room, "fastest", lambda rows, columns: "int8" if rows else "float32")
     rows = np.random.default_rng(0).standard_normal((500, 256)).astype(np.float32)
     assert Filter(unit_rows(rows)).operands.precision == "int8"
     rows[:, 0] *= 30
-    assert Filter(unit_rows(rows)).operands.precision == "bfloat16"
+    assert Filter(unit_rows(rows)).operands.precision == "float32", "the fastest without bytes"
 
 
 def test_the_precision_is_chosen_by_measuring_and_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,11 +59,10 @@ def embed(
         on_error: "raise" stops at images that cannot be read and names them; "skip" gives them a row of NaN. A tracklet is
             embedded from the frames that can be read, if there are any.
         workers: threads that decode; None uses every core.
-        precision: "float32" gives what training sees, to the last bit. "bfloat16" computes the backbone in bfloat16, on a
-            processor 2.2 to 2.5 times as fast (ResNet-50): embeddings differ in the third digit, so do not mix both in one
-            gallery. With real weights the smallest cosine to float32 on vehicle2cam was 0.9998 and mAP rose by 0.1 points
-            for SqueezeNet, 0.984 and mAP fell by 0.2 to 0.4 points for MobileNetV2. "auto" takes bfloat16 where
-            processor or device has it, so that results depend on the machine. What is returned is float32 in any case.
+        precision: "float32" gives what training sees, to the last bit. "bfloat16" computes the backbone in bfloat16, faster
+            where there are instructions for it: embeddings differ in the third digit, those of networks with depthwise
+            convolutions more, so do not mix both in one gallery. "auto" takes bfloat16 where processor or device has it, so
+            that results depend on the machine. What is returned is float32 in any case.
 
     Returns:
         Unit rows, in the order of the images or tracklets.

@@ -111,7 +111,7 @@ class Filter:
         elif precision is None:
             precision = fastest(count, dimensions)
             if precision == "int8" and self._is_coarse():
-                precision = "bfloat16"
+                precision = fastest(0, dimensions)
         given = rows, self.order, self.center, self.offsets
         self.operands: Operands
         if beside is not None and isinstance(beside.operands, Int8Operands):
