@@ -12,11 +12,12 @@ import numba
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from oracles.features import people
 from reunite.cluster.density import JaccardDBSCAN
 from reunite.neighbors import nearest_neighbors
-from reunite.threads import in_blocks, in_even_blocks, per_thread, same_threads, thread_count
+from reunite.threads import blas_on_one_thread, in_blocks, per_thread, same_threads, thread_count
 
 
 def test_blocks_come_in_order_and_cover_everything() -> None:
@@ -24,7 +25,6 @@ def test_blocks_come_in_order_and_cover_everything() -> None:
         blocks = in_blocks(count, size, lambda a, b: list(range(a, b)))
         assert [i for block in blocks for i in block] == list(range(count))
         assert all(len(block) == size for block in blocks[:-1])
-    assert sum(in_even_blocks(1000, lambda a, b: b - a)) == 1000
 
 
 @pytest.mark.parametrize("setting", [torch.set_num_threads, numba.set_num_threads])
@@ -75,6 +75,36 @@ def test_calls_within_share_their_threads_and_give_them_back() -> None:
         assert in_blocks(8, 1, lambda a, b: a) == list(range(8))
     with same_threads() as another:
         assert another is not outer
+
+
+def test_threads_of_a_pool_multiply_alone_and_others_do_not() -> None:
+    everyone = torch.get_num_threads()
+    with same_threads() as pool:
+        assert [*pool.map(lambda _: torch.get_num_threads(), range(20))] == [1] * 20
+        assert [*pool.map(lambda _: thread_count(), range(4))] == [1] * 4, "and start no threads of their own"
+        later: list[int] = []
+        other = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        assert later == [everyone]
+    assert torch.get_num_threads() == everyone
+
+
+def test_blas_is_given_back_when_the_last_leaves() -> None:
+    def threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = threads()
+    first, second = blas_on_one_thread(), blas_on_one_thread()
+    first.__enter__(), second.__enter__()
+    assert threads() == [1] * len(before)
+    first.__exit__(None, None, None)
+    assert threads() == [1] * len(before), "the second still needs it"
+    second.__exit__(None, None, None)
+    assert threads() == before
+    with pytest.raises(ValueError, match="within"), blas_on_one_thread():
+        raise ValueError("within")
+    assert threads() == before
 
 
 def test_an_error_in_a_thread_comes_out() -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 import numba
 import torch
+from threadpoolctl import threadpool_limits
 
 T = TypeVar("T")
 
@@ -34,15 +35,6 @@ def thread_count() -> int:
     return int(min(torch.get_num_threads(), numba.get_num_threads()))
 
 
-TASKS = 4
-"""Tasks for each thread: enough to even out, few enough to cost nothing."""
-
-
-def in_even_blocks(count: int, kernel: Callable[[int, int], T], least: int = 64) -> list[T]:
-    """`in_blocks` of `TASKS` blocks for each thread, of at least `least`: for kernels that are called again and again."""
-    return in_blocks(count, max(least, -(-count // (TASKS * thread_count()))), kernel)
-
-
 def in_blocks(count: int, size: int, kernel: Callable[[int, int], T]) -> list[T]:
     """What `kernel(start, stop)` gives for each block of `size` out of `count`, in order. Blocks run in threads.
 
@@ -62,17 +54,54 @@ _current = threading.local()
 
 @contextmanager
 def same_threads() -> Iterator[ThreadPoolExecutor]:
-    """Within, all calls of the same thread share their threads, which saves starting new ones for thousands of calls."""
+    """Within, all calls of the same thread share their threads, which saves starting new ones for thousands of calls.
+
+    Products of torch that such a thread computes run in this thread alone.
+    """
     held: ThreadPoolExecutor | None = getattr(_current, "pool", None)
     if held is not None:
         yield held
         return
-    with ThreadPoolExecutor(thread_count()) as pool:
+    with ThreadPoolExecutor(thread_count(), initializer=_multiply_alone) as pool:
         _current.pool = pool
         try:
             yield pool
         finally:
             _current.pool = None
+
+
+_changing = threading.Lock()
+
+
+def _multiply_alone() -> None:
+    """One thread for products of torch in this thread. Torch also takes it for those to come, who get theirs back at once."""
+    with _changing:
+        others = torch.get_num_threads()
+        torch.set_num_threads(1)
+        restore = threading.Thread(target=torch.set_num_threads, args=(others,))
+        restore.start()
+        restore.join()
+
+
+_multiplying: list[threadpool_limits] = []
+_users = 0
+
+
+@contextmanager
+def blas_on_one_thread() -> Iterator[None]:
+    """Within, a product of NumPy runs in the thread that asks for it, in the whole process; nested and concurrent use is fine."""
+    global _users
+    with _changing:
+        _users += 1
+        if _users == 1:
+            _multiplying.append(threadpool_limits(1, "blas"))
+    try:
+        yield
+    finally:
+        with _changing:
+            _users -= 1
+            if _users == 0:
+                _multiplying.pop().restore_original_limits()
 
 
 def per_thread(make: Callable[[], T]) -> Callable[[], T]:

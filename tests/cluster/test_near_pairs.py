@@ -151,7 +151,7 @@ def test_tiles_of_any_shape_hold_each_pair_once(precision: Precision, monkeypatc
     rows, _, _ = people(300)
     filter = Filter(ClusterMeans(rows, alone(300)).rounded, precision=precision)
     monkeypatch.setattr(filter.operands, "width", 70)
-    monkeypatch.setattr(filter, "tiles", lambda: Filter.tiles(filter, 90))
+    monkeypatch.setattr(filter, "visit", lambda look: Filter.visit(filter, look, 90))
     found = module._candidates(filter, 10.0, np.arange(300), 10**6)
     assert found is not None
     assert sorted(zip(*(side.tolist() for side in found), strict=True)) == [
@@ -236,7 +236,7 @@ def test_the_kernels_against_loops() -> None:
     keys = rng.integers(-20, 400, (30, 170)).astype(np.int16)
     owners = np.sort(rng.integers(0, 60, 200))
     limits = rng.integers(0, 60, 200).astype(np.int16)
-    rows, columns = collect_near(3, 30, keys, 20, 10, limits, owners, 10**6)
+    rows, columns = collect_near(keys[3:], 23, 10, limits, owners, 10**6)
     expected = [
         (20 + a, 10 + j)
         for a in range(3, 30)
@@ -244,14 +244,14 @@ def test_the_kernels_against_loops() -> None:
         if 20 + a < 10 + j and owners[20 + a] != owners[10 + j] and keys[a, j] <= limits[20 + a]
     ]
     assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == expected and len(expected) > 200
-    assert 50 < len(collect_near(3, 30, keys, 20, 10, limits, owners, 50)[0]) < 50 + 170
+    assert 50 < len(collect_near(keys[3:], 23, 10, limits, owners, 50)[0]) < 50 + 170
     own = owners[40:70]
     counts = np.zeros(300, np.int64)
     for group in set(own[5:25].tolist()):
         for other in set(owners[10:180].tolist()) - {group}:
             part = keys[5:25][own[5:25] == group][:, owners[10:180] == other]
             counts[min(max(part.min(), 0), 299)] += 1
-    np.testing.assert_array_equal(count_levels(5, 25, keys, own, 10, owners, 300), counts)
+    np.testing.assert_array_equal(count_levels(keys[5:25], own[5:25], 10, owners, 300), counts)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,7 +1,11 @@
-"""The bound that lets a search skip products: attacked, and used by searches that must not notice it."""
+"""The bound that lets a search skip products: attacked, and used by searches that must not notice it; and the order of tiles."""
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +15,11 @@ from hypothesis import strategies as st
 
 from oracles.features import NASTY, nasty, people
 from oracles.precisions import PRECISIONS, SATURATES
+from reunite import threads
 from reunite.neighbors import filter as room
 from reunite.neighbors import precision as choice
-from reunite.neighbors.filter import Filter
+from reunite.neighbors.filter import Filter, Tile
+from reunite.neighbors.grouping import grouped
 from reunite.neighbors.knn import search, search_itself
 from reunite.neighbors.operand_kernels import dot
 from reunite.neighbors.operands import BFLOAT16_LEVELS
@@ -23,6 +29,12 @@ from reunite.types import unit_rows
 
 def products(asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.array([[dot(a, b) for b in rows] for a in asked], np.float32)
+
+
+def tiles_of(filter: Filter, block_size: int) -> list[Tile]:
+    tiles: list[Tile] = []
+    filter.visit(lambda tile: tiles.append(Tile(tile.first_row, tile.first_column, tile.keys.copy())), block_size)
+    return tiles
 
 
 def bounds(filter: Filter, keys: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +54,7 @@ def tightness(rows: np.ndarray, offsets: np.ndarray | float, precision: Precisio
     exact = np.broadcast_to(offsets, len(rows))[:, None] + np.broadcast_to(offsets, len(rows))
     exact = exact - products(rows, rows).astype(np.float64)
     used = 0.0
-    for tile in filter.tiles(block_size=16):
+    for tile in tiles_of(filter, 16):
         down, right = tile.keys.shape
         part = slice(tile.first_row, tile.first_row + down), slice(tile.first_column, tile.first_column + right)
         own = np.equal.outer(np.arange(len(rows))[part[0]], np.arange(len(rows))[part[1]])
@@ -141,12 +153,56 @@ def test_rows_that_first_meet_rows_unlike_them(precision: Precision) -> None:
     np.testing.assert_array_equal(indices, np.argsort(-exact, axis=1, kind="stable")[:, :10])
 
 
+@PRECISIONS
+@pytest.mark.parametrize("block_size", [16, 130, 500])
+def test_every_pair_is_in_one_tile_and_no_two_threads_share_a_row(
+    block_size: int, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LEAST_ROWS", 4)
+    monkeypatch.setattr(room, "thread_count", lambda: 3)
+    filter = Filter(unit_rows(people(300)[0]), precision=precision, group=True)
+    monkeypatch.setattr(filter.operands, "width", 70)
+    seen, taken, lock = np.zeros((300, 300), int), np.zeros(300, bool), threading.Lock()
+
+    def look(tile: Tile) -> None:
+        height, width = tile.keys.shape
+        rows = slice(tile.first_row, tile.first_row + height)
+        columns = slice(tile.first_column, tile.first_column + width)
+        with lock:
+            assert not taken[rows].any() and not taken[columns].any()
+            taken[rows] = taken[columns] = True
+        time.sleep(1e-3)
+        with lock:
+            taken[rows] = taken[columns] = False
+            seen[rows, columns] += 1
+
+    with ThreadPoolExecutor(3) as pool:
+        monkeypatch.setattr(threads, "same_threads", lambda: nullcontext(pool))
+        monkeypatch.setattr(threads, "thread_count", lambda: 3)
+        filter.visit(look, block_size)
+    squares = np.equal.outer(np.arange(300) // block_size, np.arange(300) // block_size)
+    np.testing.assert_array_equal(seen, squares | np.triu(np.ones((300, 300), int)))
+
+
+def test_rows_that_are_alike_are_grouped() -> None:
+    rng = np.random.default_rng(0)
+    which = rng.permutation(np.arange(640) // 40)
+    rows = unit_rows(rng.standard_normal((16, 32))[which] + 0.1 * rng.standard_normal((640, 32)))
+    order = grouped(rows, 40)
+    assert sorted(order) == list(range(640))
+    parts = which[order].reshape(16, 40)
+    alike = np.mean([(part[:, None] == part).mean() for part in parts])
+    assert alike > 0.5, "in random order, one sixteenth"
+    assert sorted(grouped(np.ones((100, 3), np.float32), 8)) == list(range(100)), "copies are divided, too"
+    assert sorted(grouped(np.zeros((9, 1), np.float32), 1)) == list(range(9))
+
+
 @SATURATES
 def test_bytes_that_are_all_as_large_as_they_can_be_add_up_exactly() -> None:
     rows = np.sign(np.random.default_rng(0).standard_normal((40, 3000))).astype(np.float32)
     rows[20:] = -rows[:20]  # the center is zero, and every number is 127 steps of one scale
     filter = Filter(rows, 0.0, precision="int8")
-    tile = next(filter.tiles(40))
+    (tile,) = tiles_of(filter, 40)
     expected = -127 * 127 * (rows.astype(np.int64) @ rows.astype(np.int64).T)
     np.fill_diagonal(expected, filter.operands.no_value)
     np.testing.assert_array_equal(tile.keys, expected)

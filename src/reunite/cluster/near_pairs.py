@@ -11,7 +11,6 @@ from reunite.cluster.cluster_means import ROUNDING_OF_PRODUCTS, ClusterMeans
 from reunite.cluster.near_pairs_kernels import collect_near, count_levels
 from reunite.neighbors.filter import Filter, Tile
 from reunite.neighbors.operands import BFLOAT16_LEVELS as LEVELS
-from reunite.threads import in_blocks
 from reunite.types import Clusters
 
 SAMPLE = 256
@@ -32,7 +31,8 @@ PAIRS_AT_ONCE = 2**16
 LARGEST_ADDED = 2.0**100
 """What is added is far from overflowing the precision of a tile up to here."""
 
-ROWS_PER_TASK = 64
+ROWS_PER_TASK, WIDTH = 64, 32768
+"""Of the tiles of the sample: a pair of clusters is counted once in each."""
 
 Candidates = tuple[Int32[np.ndarray, " p"], Int32[np.ndarray, " p"]]
 """Rows and columns of pairs."""
@@ -85,39 +85,41 @@ def _pairs_up_to_level(
     asked = np.argsort(order[clusters.labels], kind="stable")[:SAMPLE]
     own = clusters.labels[asked]
 
-    def levels_of(tile: Tile) -> Int64[np.ndarray, " b"]:
+    counts: list[Int64[np.ndarray, " b"]] = []
+
+    def count(tile: Tile) -> None:
         keys = tile.keys
         if len(filter.operands.levels) == 1:
             values = keys.astype(np.float32) * filter.operands.levels[0]
             keys = (values.view(np.int32) >> 16).astype(np.int16)  # the bits of bfloat16, cut off
-        parts = in_blocks(
-            len(own),
-            ROWS_PER_TASK,
-            lambda a, b: count_levels(a, b, keys, own, tile.first_column, clusters.labels, len(LEVELS)),
-        )
-        return np.sum(parts, axis=0)
+        rows = own[tile.first_row : tile.first_row + len(keys)]
+        counts.append(count_levels(keys, rows, tile.first_column, clusters.labels, len(LEVELS)))
 
     sample = Filter(filter.rows[asked], offsets[asked], beside=filter)
-    counts = sum((levels_of(tile) for tile in filter.tiles_of(sample, SAMPLE)), start=np.zeros(len(LEVELS), np.int64))
-    return np.cumsum(counts) * (clusters.count / (2 * len(np.unique(own))))
+    filter.visit_pairs(sample, count, ROWS_PER_TASK, WIDTH)
+    return np.cumsum(np.sum(counts, axis=0)) * (clusters.count / (2 * len(np.unique(own))))
 
 
 def _candidates(filter: Filter, limit: float, owners: Int64[np.ndarray, " m"], most: int) -> Candidates | None:
     """All pairs of different owners whose value can be at most `limit`; None if there are more than `most`."""
     limits = _key_limits(filter, limit)
 
-    def near(tile: Tile) -> list[Candidates]:
-        place = tile.first_row, tile.first_column
-        return in_blocks(
-            len(tile.keys), ROWS_PER_TASK, lambda a, b: collect_near(a, b, tile.keys, *place, limits, owners, most)
-        )
-
     found: list[Candidates] = []
-    for tile in filter.tiles():
-        found += near(tile)
+
+    def collect(tile: Tile) -> None:
+        found.append(collect_near(tile.keys, tile.first_row, tile.first_column, limits, owners, most))
         if sum(len(rows) for rows, _ in found) > most:
-            return None
+            raise _TooManyError
+
+    try:
+        filter.visit(collect)
+    except _TooManyError:
+        return None
     return np.concatenate([rows for rows, _ in found]), np.concatenate([columns for _, columns in found])
+
+
+class _TooManyError(Exception):
+    pass
 
 
 def _key_limits(filter: Filter, limit: float) -> Shaped[np.ndarray, " m"]:

@@ -12,8 +12,6 @@ CHUNK = 128
 
 @njit(cache=True, nogil=True)
 def collect_near(
-    start: int,
-    stop: int,
     keys: NDArray,
     first_row: int,
     first_column: int,
@@ -21,22 +19,23 @@ def collect_near(
     owners: NDArray[np.int64],
     most: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Rows and columns of the keys of a tile, in its rows [start, stop), that are at most the limit of their row.
+    """Rows and columns of the keys of a tile that are at most the limit of their row.
 
     Only the upper triangle, and only pairs of different owners. After a row with which they are more than `most`, it stops.
     """
     rows, columns = np.empty(64, np.int32), np.empty(64, np.int32)
     count = 0
-    for a in range(start, stop):
+    for a in range(keys.shape[0]):
         if count > most:
             break
         i = first_row + a
         limit, row = limits[i], keys[a]
         for left in range(max(0, i + 1 - first_column), row.shape[0], CHUNK):
             chunk = row[left : left + CHUNK]
-            found = np.int16(0)
-            for j in range(chunk.shape[0]):
-                found = np.int16(found | np.int16(chunk[j] <= limit))
+            found = np.int16(chunk.shape[0] < CHUNK)
+            if not found:
+                for j in range(CHUNK):
+                    found = np.int16(found | np.int16(chunk[j] <= limit))
             if found:
                 for j in range(chunk.shape[0]):
                     column = first_column + left + j
@@ -50,15 +49,13 @@ def collect_near(
 
 @njit(cache=True, nogil=True)
 def count_levels(
-    start: int,
-    stop: int,
     keys: NDArray[np.int16],
     own: NDArray[np.int64],
     first_column: int,
     owners: NDArray[np.int64],
     levels: int,
 ) -> NDArray[np.int64]:
-    """How many pairs of owners have each of so many levels as their smallest key, in the rows [start, stop) of a tile.
+    """How many pairs of owners have each of so many levels as their smallest key in a tile.
 
     `own` are the owners of the rows, equal ones next to each other. Keys below 0 count as 0, those beyond the levels as the
     last of them.
@@ -67,11 +64,11 @@ def count_levels(
     width = keys.shape[1]
     smallest, seen = np.empty(width, np.int16), np.empty(width, np.int64)
     place = np.full(owners.max() + 1, -1, np.int64)  # of an owner in `seen`
-    a = start
-    while a < stop:
+    a = 0
+    while a < keys.shape[0]:
         found = 0
         group = own[a]
-        while a < stop and own[a] == group:
+        while a < keys.shape[0] and own[a] == group:
             for j in range(width):
                 owner = owners[first_column + j]
                 if place[owner] < 0:

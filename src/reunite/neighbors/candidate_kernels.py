@@ -22,6 +22,9 @@ Key = Any
 CHUNK = 64
 """Keys compared at once, in vectors, before any is looked at: nearly all chunks hold nothing of use."""
 
+BISECTIONS = 16
+"""Steps to a limit that lets few more pass than are wanted."""
+
 SPARE = 8
 """A row with less room left than this, after what is of no use was dropped, has its candidates decided at once."""
 
@@ -80,6 +83,30 @@ def nearest_of(
 
 
 @njit(cache=True, nogil=True)
+def high_enough(keys: NDArray[Any], wanted: int) -> Key:
+    """A key that at least `wanted` of some keys are not above, and few more if there is such a one: found by bisection."""
+    middle = np.empty(1, keys.dtype)
+    low, high = keys[0], keys[0]
+    for key in keys:
+        low, high = min(low, key), max(high, key)
+    for _ in range(BISECTIONS):
+        middle[0] = (np.float64(low) + np.float64(high)) / 2
+        guess = middle[0]
+        if guess <= low or guess >= high:
+            break
+        count = np.int32(0)
+        for key in keys:
+            count += np.int32(key <= guess)
+        if count < wanted:
+            low = guess
+        else:
+            high = guess
+            if count <= wanted + wanted // 16:
+                break
+    return high
+
+
+@njit(cache=True, nogil=True)
 def drop_useless(
     i: int,
     wanted: int,
@@ -101,7 +128,7 @@ def drop_useless(
     count = counts[i]
     if count < wanted:
         return
-    limit = limit_of(np.partition(keys[i, :count], wanted - 1)[wanted - 1], slack[i], levels)
+    limit = limit_of(high_enough(keys[i, :count], wanted), slack[i], levels)
     kept = 0
     for a in range(count):
         if keys[i, a] <= limit:
@@ -125,12 +152,11 @@ def drop_useless(
 
 
 @njit(cache=True, nogil=True)
-def offer_columns(
-    start: int,
-    stop: int,
+def offer(
     tile: NDArray[Any],
     first_row: int,
     first_column: int,
+    column_limits: NDArray[Any],
     wanted: int,
     keys: NDArray[Any],
     columns: NDArray[np.int32],
@@ -143,64 +169,37 @@ def offer_columns(
     order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
-    """Offer all columns of `tile` to its rows [start, stop)."""
-    for a in range(start, stop):
+    """Offer the pairs of `tile` to its rows and columns.
+
+    `column_limits` are the limits of the columns of the tile, a view; or numbers below all keys, where columns take nothing.
+    """
+    for a in range(tile.shape[0]):
         i = first_row + a
         row = tile[a]
-        for left in range(0, row.shape[0], CHUNK):
-            chunk = row[left : left + CHUNK]
-            limit = limits[i]
-            found = np.int16(0)
-            for j in range(chunk.shape[0]):
-                found = np.int16(found | np.int16(chunk[j] <= limit))
+        for start in range(0, row.shape[0], CHUNK):
+            chunk, others = row[start : start + CHUNK], column_limits[start : start + CHUNK]
+            own = limits[i]
+            found = np.int16(chunk.shape[0] < CHUNK)
+            if not found:
+                for j in range(CHUNK):
+                    found = np.int16(found | np.int16(chunk[j] <= max(own, others[j])))
             if found:
                 for j in range(chunk.shape[0]):
-                    if chunk[j] <= limits[i]:
-                        keys[i, counts[i]], columns[i, counts[i]] = chunk[j], first_column + left + j
+                    key = chunk[j]
+                    if key <= limits[i]:
+                        keys[i, counts[i]], columns[i, counts[i]] = key, first_column + start + j
                         counts[i] += 1
                         if counts[i] == keys.shape[1]:
                             drop_useless(
                                 i, wanted, keys, columns, counts, limits, slack, levels, places, asked, order, rows
                             )
-
-
-@njit(cache=True, nogil=True)
-def offer_rows(
-    start: int,
-    stop: int,
-    tile: NDArray[Any],
-    first_row: int,
-    first_column: int,
-    wanted: int,
-    keys: NDArray[Any],
-    columns: NDArray[np.int32],
-    counts: NDArray[np.int32],
-    limits: NDArray[Any],
-    slack: NDArray[np.float32],
-    levels: NDArray[np.float32],
-    places: NDArray[np.int64],
-    asked: NDArray[np.float32],
-    order: NDArray[np.int64],
-    rows: NDArray[np.float32],
-) -> None:
-    """The transpose: offer all rows of `tile` to its columns [start, stop)."""
-    own = limits[first_column + start : first_column + stop]
-    for a in range(tile.shape[0]):
-        row = tile[a, start:stop]
-        for left in range(0, row.shape[0], CHUNK):
-            chunk, limit = row[left : left + CHUNK], own[left : left + CHUNK]
-            found = np.int16(0)
-            for j in range(chunk.shape[0]):
-                found = np.int16(found | np.int16(chunk[j] <= limit[j]))
-            if found:
-                for j in range(chunk.shape[0]):
-                    i = first_column + start + left + j
-                    if chunk[j] <= limit[j]:
-                        keys[i, counts[i]], columns[i, counts[i]] = chunk[j], first_row + a
-                        counts[i] += 1
-                        if counts[i] == keys.shape[1]:
+                    if key <= others[j]:
+                        other = first_column + start + j
+                        keys[other, counts[other]], columns[other, counts[other]] = key, i
+                        counts[other] += 1
+                        if counts[other] == keys.shape[1]:
                             drop_useless(
-                                i, wanted, keys, columns, counts, limits, slack, levels, places, asked, order, rows
+                                other, wanted, keys, columns, counts, limits, slack, levels, places, asked, order, rows
                             )
 
 
@@ -255,7 +254,7 @@ def decide(
         i = turns[turn]
         row = asked[places[i]]
         found, products, held = indices[places[i], first:], similarity[places[i], first:], 0
-        middle = np.partition(keys[i, : counts[i]], wanted - 1)[wanted - 1]
+        middle = high_enough(keys[i, : counts[i]], wanted)
         for a in range(counts[i]):
             if keys[i, a] <= middle:
                 j = order[columns[i, a]]
@@ -263,8 +262,10 @@ def decide(
         limit = key_of((1.0 - products[wanted - 1] + slack[i] / 2) * (1 + 2.0**-22), levels)
         for a in range(counts[i]):
             if middle < keys[i, a] <= limit:
-                j = order[columns[i, a]]
+                j, last = order[columns[i, a]], products[wanted - 1]
                 held = insert(held, dot(row, rows[j]), j, found, products)
+                if products[wanted - 1] > last:
+                    limit = key_of((1.0 - products[wanted - 1] + slack[i] / 2) * (1 + 2.0**-22), levels)
 
 
 @njit(cache=True, nogil=True)

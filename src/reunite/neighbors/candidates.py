@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from reunite.neighbors.candidate_kernels import decide, offer_columns, offer_rows, visiting_order
+from reunite.neighbors.candidate_kernels import decide, offer, visiting_order
 from reunite.neighbors.filter import Filter, Tile
 from reunite.neighbors.precision import Precision
-from reunite.threads import in_blocks, in_even_blocks
+from reunite.threads import in_blocks
 
 ROOM: dict[Precision, int] = {"float32": 4, "bfloat16": 4, "int8": 9}
 """Candidates there is room for, for each one wanted: twice what embeddings of trained networks need, and at least 128."""
@@ -37,21 +36,19 @@ class Candidates:
             np.zeros(count, np.int32),
             np.full(count, everything),
         )
+        self._least = -np.inf if everything.dtype.kind == "f" else np.iinfo(everything.dtype).min
+        self._least = np.array(self._least, everything.dtype)[()]
         self._bound = asked.slack, operands.levels
         self._rows = asked.order, asked.rows, searched.order, searched.rows
         self._itself = asked is searched
 
-    def offer(self, tile: Tile, *, both: bool) -> None:
-        """Take the useful pairs of a tile: for its rows, and if `both` also for the columns that are no rows of it."""
-        height, width = tile.keys.shape
-        self._run(offer_columns, 0, height, tile)
-        past = max(0, tile.first_row + height - tile.first_column)
-        if both and past < width:
-            self._run(offer_rows, past, width, tile)
-
-    def _run(self, kernel: Callable[..., None], start: int, stop: int, tile: Tile) -> None:
-        place = tile.keys, tile.first_row, tile.first_column
-        in_even_blocks(stop - start, lambda a, b: kernel(start + a, start + b, *place, *self._state()))
+    def offer(self, tile: Tile) -> None:
+        """Take the useful pairs of a tile: for its rows, and for its columns where the same rows are searched, see `Filter.visit`."""
+        width = tile.keys.shape[1]
+        columns = slice(tile.first_column, tile.first_column + width)
+        both = self._itself and tile.first_column != tile.first_row
+        limits = self._candidates[3][columns] if both else np.full(width, self._least)
+        offer(tile.keys, tile.first_row, tile.first_column, limits, *self._state())
 
     def decide(self, indices: Int64[np.ndarray, "m k"], similarity: Float32[np.ndarray, "m k"]) -> None:
         """Write the nearest, by float32 products, to the last columns of the results."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float32
 
-from reunite.neighbors.farthest_kernels import far_columns, far_rows, smallest_of
+from reunite.neighbors.farthest_kernels import offer_far, smallest_of
 from reunite.neighbors.filter import Filter, Tile
-from reunite.threads import in_blocks, in_even_blocks
+from reunite.threads import in_blocks
 
 ROOM = 128
 """Candidates of a row: distances are few at the far end."""
@@ -30,20 +28,14 @@ class Farthest:
         )
         self._bound = filter.slack, filter.operands.levels
 
-    def offer(self, tile: Tile, *, both: bool) -> None:
-        """Take the useful pairs of a tile: for its rows, and if `both` also for the columns that are no rows of it."""
-        height, width = tile.keys.shape
-        self._run(far_columns, 0, height, tile)
-        past = max(0, tile.first_row + height - tile.first_column)
-        if both and past < width:
-            self._run(far_rows, past, width, tile)
-
-    def _run(self, kernel: Callable[..., None], start: int, stop: int, tile: Tile) -> None:
-        place = tile.keys, self._nothing, tile.first_row, tile.first_column
-        in_even_blocks(
-            stop - start,
-            lambda a, b: kernel(start + a, start + b, *place, *self._candidates, *self._bound, *self._rows),
-        )
+    def offer(self, tile: Tile) -> None:
+        """Take the useful pairs of a tile, for its rows and its columns, see `Filter.visit`."""
+        width = tile.keys.shape[1]
+        limits = self._candidates[3][tile.first_column : tile.first_column + width]
+        if tile.first_column == tile.first_row:
+            limits = np.full(width, self._nothing)
+        place = tile.keys, self._nothing, tile.first_row, tile.first_column, limits
+        offer_far(*place, *self._candidates, *self._bound, *self._rows)
 
     def smallest(self) -> Float32[np.ndarray, " n"]:
         """The smallest similarity of each row to any other, by float32 products; infinity for a row that is alone."""

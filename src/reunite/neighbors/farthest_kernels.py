@@ -62,13 +62,12 @@ def take(
 
 
 @njit(cache=True, nogil=True)
-def far_columns(
-    start: int,
-    stop: int,
+def offer_far(
     tile: NDArray[Key],
     nothing: Key,
     first_row: int,
     first_column: int,
+    column_limits: NDArray[Key],
     keys: NDArray[Key],
     columns: NDArray[np.int32],
     counts: NDArray[np.int32],
@@ -78,65 +77,29 @@ def far_columns(
     order: NDArray[np.int64],
     rows: NDArray[np.float32],
 ) -> None:
-    """Look at all columns of `tile` for its rows [start, stop); the key `nothing` is no value."""
-    for a in range(start, stop):
+    """Offer the pairs of `tile` to its rows and its columns; keys are `nothing` for a row and itself.
+
+    `column_limits` are the limits of the columns of the tile, a view; or `nothing`, where columns take nothing.
+    """
+    for a in range(tile.shape[0]):
         i = first_row + a
         row = tile[a]
-        for left in range(0, row.shape[0], CHUNK):
-            chunk = row[left : left + CHUNK]
-            limit = limits[i]
-            found = np.int16(0)
-            for j in range(chunk.shape[0]):
-                found = np.int16(found | np.int16(chunk[j] >= limit))
+        for start in range(0, row.shape[0], CHUNK):
+            chunk, others = row[start : start + CHUNK], column_limits[start : start + CHUNK]
+            own = limits[i]
+            found = np.int16(chunk.shape[0] < CHUNK)
+            if not found:
+                for j in range(CHUNK):
+                    found = np.int16(found | np.int16(chunk[j] >= min(own, others[j])))
             if found:
                 for j in range(chunk.shape[0]):
-                    if chunk[j] >= limits[i] and chunk[j] != nothing:
-                        take(
-                            i,
-                            chunk[j],
-                            first_column + left + j,
-                            keys,
-                            columns,
-                            counts,
-                            limits,
-                            slack,
-                            levels,
-                            order,
-                            rows,
-                        )
-
-
-@njit(cache=True, nogil=True)
-def far_rows(
-    start: int,
-    stop: int,
-    tile: NDArray[Key],
-    nothing: Key,
-    first_row: int,
-    first_column: int,
-    keys: NDArray[Key],
-    columns: NDArray[np.int32],
-    counts: NDArray[np.int32],
-    limits: NDArray[Key],
-    slack: NDArray[np.float32],
-    levels: NDArray[np.float32],
-    order: NDArray[np.int64],
-    rows: NDArray[np.float32],
-) -> None:
-    """The transpose: look at all rows of `tile` for its columns [start, stop)."""
-    own = limits[first_column + start : first_column + stop]
-    for a in range(tile.shape[0]):
-        row = tile[a, start:stop]
-        for left in range(0, row.shape[0], CHUNK):
-            chunk, limit = row[left : left + CHUNK], own[left : left + CHUNK]
-            found = np.int16(0)
-            for j in range(chunk.shape[0]):
-                found = np.int16(found | np.int16(chunk[j] >= limit[j]))
-            if found:
-                for j in range(chunk.shape[0]):
-                    if chunk[j] >= limit[j] and chunk[j] != nothing:
-                        i = first_column + start + left + j
-                        take(i, chunk[j], first_row + a, keys, columns, counts, limits, slack, levels, order, rows)
+                    key, other = chunk[j], first_column + start + j
+                    if key == nothing:
+                        continue
+                    if key >= limits[i]:
+                        take(i, key, other, keys, columns, counts, limits, slack, levels, order, rows)
+                    if key >= others[j]:
+                        take(other, key, i, keys, columns, counts, limits, slack, levels, order, rows)
 
 
 @njit(cache=True, nogil=True)

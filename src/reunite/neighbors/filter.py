@@ -7,12 +7,15 @@ float32. What comes out is decided by the second computation alone, and is the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from reunite.neighbors.grouping import grouped
 from reunite.neighbors.operand_kernels import measure_centered
 from reunite.neighbors.operands import (
     OPERANDS,
@@ -24,10 +27,13 @@ from reunite.neighbors.operands import (
     int8_scale,
 )
 from reunite.neighbors.precision import Precision, fastest
-from reunite.threads import in_blocks
+from reunite.threads import in_blocks, same_threads, thread_count
 
 BLOCK_SIZE = 1024
-"""Rows of a tile."""
+"""Rows that threads look at together, before they go on to the next."""
+
+LEAST_ROWS = 64
+"""Rows of a tile: with fewer, a product spends most of its time on preparing its other side."""
 
 SAMPLE = 4096
 """Rows that the center is the mean of. Any center is right; a good one makes the bounds tight."""
@@ -79,8 +85,8 @@ class Filter:
         precision: of the products; None takes the fastest for these rows.
         beside: filter of the rows that these will be compared with, for the same center, precision and maxima; None
             compares them among themselves.
-        mixed: put the rows of tiles in a random order. Neighbors are often next to each other in a set, or in another part
-            of it than all that come first; in random order a search soon knows how near they are.
+        group: put rows that are alike next to each other. A search then knows from the first tiles, those of rows among
+            themselves, nearly how near the neighbors of each row are, and has little to keep afterwards.
 
     Attributes:
         order: which row stands at each place of the tiles, (n,); what follows is in that order.
@@ -95,36 +101,33 @@ class Filter:
         *,
         precision: Precision | None = None,
         beside: Filter | None = None,
-        mixed: bool = False,
+        group: bool = False,
     ) -> None:
         count, dimensions = rows.shape
         self.rows = rows
         self.center: Float32[np.ndarray, " d"]
         self.center = rows[:: max(1, count // SAMPLE)].mean(axis=0) if beside is None else beside.center
-        lengths, along = np.empty(count, np.float32), np.empty(count)
-        in_blocks(count, ROWS_PER_TASK, lambda a, b: measure_centered(a, b, rows, self.center, lengths, along))
-        self.order = np.random.default_rng(0).permutation(count) if mixed else np.arange(count)
+        lengths, along, largest = np.empty(count, np.float32), np.empty(count), np.empty(count, np.float32)
+        measured = lengths, along, largest
+        in_blocks(count, ROWS_PER_TASK, lambda a, b: measure_centered(a, b, rows, self.center, *measured))
+        self.order = grouped(rows, BLOCK_SIZE) if group else np.arange(count)
         self.lengths = lengths[self.order]
         self.offsets = (offsets - float(self.center.astype(np.float64) @ self.center) / 2 - along)[self.order]
         if beside is not None:
             precision = beside.operands.precision
-        elif precision is None:
+        scale = int8_scale(largest.max(initial=0).item(), self.offsets)
+        if precision is None:
             precision = fastest(count, dimensions)
-            if precision == "int8" and self._is_coarse():
-                precision = fastest(0, dimensions)
+            if precision == "int8" and scale * np.sqrt(dimensions / 12) > COARSE * self.lengths.mean():
+                precision = fastest(0, dimensions)  # all that bytes lose, as if it were uniform within a step, is too much
         given = rows, self.order, self.center, self.offsets
         self.operands: Operands
-        if beside is not None and isinstance(beside.operands, Int8Operands):
-            self.operands = Int8Operands(*given, beside.operands)
+        if precision == "int8":
+            self.operands = Int8Operands(*given, scale, None if beside is None else cast(Int8Operands, beside.operands))
         else:
             self.operands = OPERANDS[precision](*given)
         self.remainders = self.operands.remainders + np.float32(UNIT_ROUNDOFF) * self.lengths
         self.slack = self._slack(beside or self)
-
-    def _is_coarse(self) -> bool:
-        """Whether steps of bytes are large beside these rows, as if all their errors were uniform within a step."""
-        lost = int8_scale(self.rows, self.center, self.offsets) * np.sqrt(self.rows.shape[1] / 12)
-        return bool(lost > COARSE * self.lengths.mean())
 
     def _slack(self, others: Filter) -> Float32[np.ndarray, " n"]:
         length, lost, offset = self.lengths.astype(float), self.remainders.astype(float), np.abs(self.offsets)
@@ -141,26 +144,66 @@ class Filter:
         )
         return (2 * 1.01 * error).astype(np.float32)
 
-    def tiles(self, block_size: int = BLOCK_SIZE) -> Iterator[Tile]:
-        """Tiles of the upper triangle, from above and from the left; no pair is in two tiles.
+    def visit(self, look: Callable[[Tile], None], block_size: int = BLOCK_SIZE) -> None:
+        """Call `look` with tiles of the upper triangle, in threads, each of which multiplies and looks on its own.
 
-        The first tile of each band begins on the diagonal: its leading square is symmetric, and holds `no_value` for a row
-        and itself.
+        The squares on the diagonal come first, symmetric, with `no_value` for a row and itself; no other pair is in two
+        tiles. No two tiles that are looked at at once have a row or a column in common, nor is a row of one a column of
+        the other, and the order in which a row is looked at is always the same.
         """
-        count, width = len(self.rows), self.operands.width
-        for top in range(0, count, block_size):
-            operand = self.operands.left(slice(top, min(top + block_size, count)))
-            for left in range(top, count, width):
-                keys = self.operands.product(operand, slice(left, min(left + width, count)))
-                if left < top + len(keys):
-                    own = np.arange(left - top, min(len(keys), left - top + keys.shape[1]))
-                    keys[own, own - (left - top)] = self.operands.no_value
-                yield Tile(top, left, keys)
+        count = len(self.rows)
 
-    def tiles_of(self, queries: Filter, block_size: int = BLOCK_SIZE) -> Iterator[Tile]:
-        """Tiles of all pairs of a row of `queries`, a filter made `beside` this one, and a row of this one."""
-        for top in range(0, len(queries.rows), block_size):
-            operand = queries.operands.left(slice(top, min(top + block_size, len(queries.rows))))
-            for left in range(0, len(self.rows), self.operands.width):
-                right = slice(left, min(left + self.operands.width, len(self.rows)))
-                yield Tile(top, left, self.operands.product(operand, right))
+        def square(top: int, bottom: int) -> None:
+            keys = self.operands.product(self.operands.left(slice(top, bottom)), slice(top, bottom))
+            np.fill_diagonal(keys, self.operands.no_value)
+            look(Tile(top, top, keys))
+
+        with same_threads(), self.operands.on_one_thread():
+            in_blocks(count, block_size, square)
+            for top in range(0, count, block_size):
+                past = min(top + block_size, count)
+                parts = min(thread_count(), max(1, (past - top) // LEAST_ROWS))
+                rows, columns = _divided(top, past, parts), _divided(past, count, parts)
+                for shift in range(parts):  # each part of the rows meets each part of the columns, one at a time
+                    in_blocks(
+                        parts,
+                        1,
+                        lambda part, _, rows=rows, columns=columns, shift=shift: self._strip(
+                            self, look, rows[part], columns[(part + shift) % len(columns)]
+                        ),
+                    )
+
+    def visit_pairs(
+        self,
+        queries: Filter,
+        look: Callable[[Tile], None],
+        block_size: int = BLOCK_SIZE,
+        width: int | None = None,
+    ) -> None:
+        """Call `look` with tiles of all pairs of a row of `queries`, a filter made `beside` this one, and a row of this one.
+
+        In threads, of which no two look at the same row of `queries` at once.
+        """
+        everything = slice(0, len(self.rows))
+        with same_threads(), self.operands.on_one_thread():
+            in_blocks(
+                len(queries.rows), block_size, lambda a, b: self._strip(queries, look, slice(a, b), everything, width)
+            )
+
+    def _strip(
+        self,
+        queries: Filter,
+        look: Callable[[Tile], None],
+        rows: slice,
+        columns: slice,
+        width: int | None = None,
+    ) -> None:
+        operand, width = queries.operands.left(rows), width or self.operands.width
+        for left in range(columns.start, columns.stop, width):
+            right = slice(left, min(left + width, columns.stop))
+            look(Tile(rows.start, left, self.operands.product(operand, right)))
+
+
+def _divided(start: int, stop: int, parts: int) -> list[slice]:
+    ends = [start + (stop - start) * part // parts for part in range(parts + 1)]
+    return [slice(a, b) for a, b in pairwise(ends)]

@@ -15,7 +15,7 @@ from reunite.neighbors.filter import BLOCK_SIZE, Filter, Tile
 from reunite.neighbors.on_device import search_on
 from reunite.neighbors.operands import ROWS_PER_TASK
 from reunite.neighbors.precision import Precision
-from reunite.threads import in_blocks, same_threads
+from reunite.threads import in_blocks
 from reunite.types import check_embeddings, unit_rows
 
 Neighbors = tuple[Int64[np.ndarray, "m k"], Float32[np.ndarray, "m k"]]
@@ -25,8 +25,8 @@ Device = str | torch.device | None
 class TakesTiles(Protocol):
     """What can look at the tiles of a search."""
 
-    def offer(self, tile: Tile, *, both: bool) -> None:
-        """Look at a tile for its rows, and if `both` also for the columns that are no rows of it."""
+    def offer(self, tile: Tile) -> None:
+        """Look at a tile, see `Filter.visit`."""
 
 
 def nearest_neighbors(
@@ -91,7 +91,7 @@ def search_itself(
         indices, similarity = _alone(rows, k)
         search_on(device, rows, rows, k - 1, indices, similarity)
         return indices, similarity
-    filter = Filter(rows, precision=precision, mixed=True)
+    filter = Filter(rows, precision=precision, group=True)
     candidates = Candidates(filter, filter, k - 1)
     show_tiles(filter, candidates, block_size=block_size)
     return neighbors_of(candidates, rows)
@@ -111,22 +111,22 @@ def search(
     if device is not None:
         search_on(device, asked, rows, k, indices, similarity)
         return indices, similarity
-    filter = Filter(rows, precision=precision, mixed=True)
+    filter = Filter(rows, precision=precision, group=True)
     queries = Filter(asked, beside=filter)
     candidates = Candidates(queries, filter, k)
-    with same_threads():
-        for tile in filter.tiles_of(queries, block_size):
-            candidates.offer(tile, both=False)
+    filter.visit_pairs(queries, candidates.offer, block_size)
     candidates.decide(indices, similarity)
     return indices, similarity
 
 
 def show_tiles(filter: Filter, *takers: TakesTiles, block_size: int = BLOCK_SIZE) -> None:
     """Let each of `takers` look at all pairs of different rows; the filter then forgets what makes tiles."""
-    with same_threads():
-        for tile in filter.tiles(block_size):
-            for taker in takers:
-                taker.offer(tile, both=True)
+
+    def look(tile: Tile) -> None:
+        for taker in takers:
+            taker.offer(tile)
+
+    filter.visit(look, block_size)
     filter.operands.forget()
 
 

@@ -24,16 +24,28 @@ def measure_centered(
     center: NDArray[np.float32],
     lengths: NDArray[np.float32],
     along: NDArray[np.float64],
+    largest: NDArray[np.float32],
 ) -> None:
-    """Length of each row minus `center`, and the inner product of that difference with `center`."""
+    """Of each row minus `center`: its length, its inner product with `center`, and its largest number, signs aside."""
     for i in range(start, stop):
-        square, product = np.float32(0), 0.0
+        square, product, most = np.float32(0), 0.0, np.float32(0)
         for q in range(rows.shape[1]):
             difference = rows[i, q] - center[q]
             square += difference * difference
             product += np.float64(difference) * np.float64(center[q])
+            most = max(most, np.abs(difference))
         lengths[i] = np.sqrt(square)
         along[i] = product
+        largest[i] = most
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def project(
+    rows: NDArray[np.float32], members: NDArray[np.int64], direction: NDArray[np.float32], along: NDArray[np.float64]
+) -> None:
+    """Inner products of some rows with a direction."""
+    for m in range(members.shape[0]):
+        along[m] = dot(rows[members[m]], direction)
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})

@@ -7,6 +7,7 @@ by (1, o) on the right side, and -X by (o, 1) on the left, so that one product o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from jaxtyping import Float32, Float64, Int64, Num
 
 from reunite.neighbors.operand_kernels import quantize_centered, round_centered
 from reunite.neighbors.precision import Precision
-from reunite.threads import in_blocks
+from reunite.threads import blas_on_one_thread, in_blocks, per_thread
 
 Keys = Num[np.ndarray, "p q"]
 
@@ -60,7 +61,7 @@ class Operands(ABC):
         offsets: Float64[np.ndarray, " n"],
     ) -> None:
         self.rows, self.order, self.center, self.offsets = rows, order, center, offsets
-        self._buffer: torch.Tensor | None = None
+        self._buffer = per_thread(_Buffer)
 
     @abstractmethod
     def left(self, part: slice) -> Any:
@@ -68,16 +69,27 @@ class Operands(ABC):
 
     @abstractmethod
     def product(self, left: Any, part: slice) -> Keys:
-        """The tile of rows on the left, which other operands may have made, and of these rows; valid until the next."""
+        """The tile of rows on the left, which other operands may have made, and of these rows; valid until the thread's next."""
 
     def forget(self) -> None:
         """Let go of what only products need, most of the memory."""
-        self._buffer = None
+        self._buffer = per_thread(_Buffer)
+
+    def on_one_thread(self) -> AbstractContextManager[object]:
+        """Within, threads of `in_blocks` that multiply do so side by side, each on its own."""
+        return nullcontext()
 
     def _room(self, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
-        if self._buffer is None or len(self._buffer) < height * width:
-            self._buffer = torch.empty(height * width, dtype=dtype)
-        return self._buffer[: height * width].view(height, width)
+        buffer = self._buffer()
+        if len(buffer.values) < height * width:
+            buffer.values = torch.empty(height * width, dtype=dtype)
+        return buffer.values[: height * width].view(height, width)
+
+
+class _Buffer:
+    """What the tiles of one thread are written to, one after the other."""
+
+    values = torch.empty(0)
 
 
 class Float32Operands(Operands):
@@ -86,7 +98,7 @@ class Float32Operands(Operands):
     precision = "float32"
     no_value = np.float32(np.inf)
     largest_value = np.finfo(np.float32).max
-    width = 4096
+    width = 2048
     levels = np.ones(1, np.float32)
 
     def __init__(
@@ -124,6 +136,10 @@ class Float32Operands(Operands):
         tile = self._room(len(left), part.stop - part.start, torch.float32).numpy()
         return np.matmul(left, self.right(part).T, out=tile)
 
+    def on_one_thread(self) -> AbstractContextManager[object]:
+        """See `Operands.on_one_thread`."""
+        return blas_on_one_thread()
+
 
 class Bfloat16Operands(Operands):
     """Rows and offsets in bfloat16, an offset as the sum of two. Keys are the bits of values in bfloat16."""
@@ -131,7 +147,7 @@ class Bfloat16Operands(Operands):
     precision = "bfloat16"
     no_value = np.int16(0x7FFF)
     largest_value = np.int16(0x7F7F)
-    width = 32768
+    width = 4096
     levels = BFLOAT16_LEVELS
 
     def __init__(
@@ -183,13 +199,14 @@ class Bfloat16Operands(Operands):
 class Int8Operands(Operands):
     """Rows as bytes on one scale, and offsets as sums of bytes, each multiplied by 127. Keys are exact sums of products.
 
-    The scale is that of the largest number in a sample of the rows; larger ones are cut off, which their remainders show.
+    The scale is that of the largest number of the rows; where that of rows `beside` is smaller, larger numbers are cut off,
+    which their remainders show.
     """
 
     precision = "int8"
     no_value = np.int32(2**31 - 1)
     largest_value = np.int32(2**31 - 2)
-    width = 8192
+    width = 2048
 
     MOST_OFFSET_COLUMNS = 256
     sum_error = 0.0
@@ -200,31 +217,30 @@ class Int8Operands(Operands):
         order: Int64[np.ndarray, " n"],
         center: Float32[np.ndarray, " d"],
         offsets: Float64[np.ndarray, " n"],
+        scale: float,
         beside: Int8Operands | None = None,
     ) -> None:
         super().__init__(rows, order, center, offsets)
         count, dimensions = rows.shape
-        if beside is None:
-            self._scale = int8_scale(rows, center, offsets)
-            self._extra = int(np.ceil(np.abs(offsets).max(initial=0) / (127 * 127 * self._scale**2)))
-        else:
-            self._scale, self._extra = beside._scale, beside._extra
-        self.levels = np.array([self._scale**2], np.float32)
+        self.scale = scale if beside is None else beside.scale
+        needed = np.abs(offsets).max(initial=0) / (127 * 127 * self.scale**2)
+        self._extra = int(np.ceil(needed)) if beside is None else beside._extra
+        self.levels = np.array([self.scale**2], np.float32)
         whole = np.empty((count, dimensions + 2 * self._extra), np.int8)
         self.remainders = np.empty(count, np.float32)
         in_blocks(
             count,
             ROWS_PER_TASK,
-            lambda a, b: quantize_centered(a, b, rows, order, center, np.float32(self._scale), whole, self.remainders),
+            lambda a, b: quantize_centered(a, b, rows, order, center, np.float32(self.scale), whole, self.remainders),
         )
         whole[:, dimensions : dimensions + self._extra] = 127
-        left_over = np.rint(offsets / (127 * self._scale**2))
+        left_over = np.rint(offsets / (127 * self.scale**2))
         for column in range(dimensions + self._extra, whole.shape[1]):
             digit = np.clip(left_over, -127, 127)
             whole[:, column] = digit
             left_over -= digit
         # What does not fit into the columns, for offsets beyond those that the scale was chosen for, is an error, too.
-        self.offset_errors = 127 * self._scale**2 * (0.5 + np.abs(left_over)) + 2.0**-20 * np.abs(offsets)
+        self.offset_errors = 127 * self.scale**2 * (0.5 + np.abs(left_over)) + 2.0**-20 * np.abs(offsets)
         self._whole: torch.Tensor | None = torch.from_numpy(whole)
 
     def left(self, part: slice) -> torch.Tensor:
@@ -249,12 +265,8 @@ class Int8Operands(Operands):
         self._whole = None
 
 
-def int8_scale(
-    sample: Float32[np.ndarray, "s d"], center: Float32[np.ndarray, " d"], offsets: Float64[np.ndarray, " n"]
-) -> float:
+def int8_scale(largest: float, offsets: Float64[np.ndarray, " n"]) -> float:
     """The value of one step of a byte: 127 are the largest number of the rows, or offsets take `MOST_OFFSET_COLUMNS`."""
-    step = max(1, len(sample) // 4096)
-    largest = max(float(np.abs(block - center).max(initial=0)) for block in np.array_split(sample[::step], 16))
     most = 127 * 127 * Int8Operands.MOST_OFFSET_COLUMNS
     return max(largest / 127, float(np.sqrt(np.abs(offsets).max(initial=0) / most)), 1e-18)
 

@@ -54,7 +54,7 @@ def rerank(
     if not len(asked) or not len(held) or asked.shape[1] != held.shape[1]:
         raise InputError(f"query and gallery must be rows of the same dimensions; got {asked.shape} and {held.shape}.")
     rows = unit_rows(np.concatenate([asked, held]))
-    filter = Filter(rows, mixed=True)
+    filter = Filter(rows, group=True)
     near, far = Candidates(filter, filter, min(max(k1 + 1, k2), len(rows)) - 1), Farthest(filter)
     show_tiles(filter, near, far)
     farthest = np.maximum(2 - 2 * far.smallest(), np.finfo(np.float32).tiny)
