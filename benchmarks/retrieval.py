@@ -33,7 +33,7 @@ def scores(setting: Setting) -> Iterator[Case]:
     for repository, package in (("torchreid", "torchreid.metrics"), ("fastreid", "fastreid.evaluation")):
         if checkout := setting.checkouts.get(repository):
             peers += _programs(repository, from_checkout(checkout, f"{package}.rank"), distances, query, gallery, codes)
-    work = Work(float32=2.0 * len(query) * len(gallery) * query.shape[1])
+    work = Work(bfloat16=2.0 * len(query) * len(gallery) * query.shape[1])
     yield Case(_size(query, gallery), lambda: reunite.retrieval_scores(query, gallery, *codes), peers, work)
 
 

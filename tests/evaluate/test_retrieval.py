@@ -1,7 +1,7 @@
 """Retrieval scores against sorting every query, known values, public features and published programs."""
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,22 @@ from hypothesis import strategies as st
 from oracles.features import NASTY, nasty, people
 from oracles.retrieval import average_precision_of_ranks, score_by_sorting
 from reunite.errors import InputError
+from reunite.evaluate import close_calls, retrieval
+from reunite.evaluate.close_calls import CloseCalls
 from reunite.evaluate.retrieval import retrieval_scores
 from reunite.evaluate.retrieval_kernels import FEW, count_ranks, search_ranks
-from reunite.types import Scores
+from reunite.types import Scores, unit_rows
 
 AXES = np.eye(3, dtype=np.float32)
+
+
+@pytest.fixture(params=["float32", "bfloat16"], autouse=True)
+def precision(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything at both: what the processor is fast at does not show."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "bfloat16_pays", lambda: request.param == "bfloat16")
+        patch.setattr(close_calls, "MOST_COMPARED", 2)
+        yield
 
 
 def case(seed: int, q: int = 25, g: int = 90) -> dict[str, np.ndarray]:
@@ -196,6 +207,36 @@ def test_refuses_if_and_only_if_nothing_matches(query: list, gallery: list) -> N
         retrieval_scores(*arguments, exclude=q[:, 2])
     counts = f"{len(q)} queries and {(g[:, 0] >= 0).sum()} gallery images"
     assert (f"all {ignored} gallery images" if shared else counts) in str(refusal.value)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_of_the_gallery_and_of_the_queries_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_case = case(seed, g=300)
+    expected = by_sorting(given_case)
+    for name, value in {"OPERAND_BYTES": 4096, "WIDTH": 32, "TRIED": 4, "QUERIES_AT_ONCE": 10, "QUERIES_PER_TILE": 3}.items():
+        monkeypatch.setattr(close_calls, name, value)
+    assert_scores(retrieval_scores(**given_case), expected)
+
+
+def test_few_images_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as rounding to bfloat16 leaves open; where that is most of them, products of all are quicker."""
+    rows, identity, _ = people(2000, dimensions=256)
+    rows = unit_rows(rows)
+    columns, codes = np.argsort(identity, kind="stable"), np.sort(identity)
+    low = np.searchsorted(codes, identity[:40])
+    spans = np.stack([low, low + 3, low + 3, low + 3], axis=1)
+    compared: list[int] = []
+    count = close_calls.count_tile
+    monkeypatch.setattr(close_calls, "count_tile", lambda *given: compared.append(count(*given)) or compared[-1])
+    monkeypatch.setattr(close_calls, "MOST_COMPARED", 0.12)
+    calls = CloseCalls(rows[:40], rows, columns, spans, np.full(40, -1), np.array([], np.int64))
+    found = calls.scores(False)
+    share = sum(compared) / (40 * 2000)
+    assert found is not None and 0.001 < share < 0.1, share
+    uniform = unit_rows(np.random.default_rng(0).standard_normal((2000, 256)).astype(np.float32))
+    many = spans.copy()
+    many[:, 0], many[:, 1:] = 0, 2000
+    assert CloseCalls(uniform[:40], uniform, columns, many, np.full(40, -1), np.array([], np.int64)).scores(False) is None
 
 
 @pytest.mark.parametrize("junk", [False, True])

@@ -219,7 +219,7 @@ def test_parts_of_a_batch_that_fit_the_cache(monkeypatch):
     with torch.inference_mode():
         found = pooled(batch)
         alone = torch.cat([pooled(image[None]) for image in batch])
-    assert seen == [3, 3, 1] + [1] * 7
+    assert sorted(seen[:3]) == [1, 3, 3] and seen[3:] == [1] * 7
     torch.testing.assert_close(found, alone, rtol=0.02, atol=0.02)
 
 

@@ -10,8 +10,10 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from reunite.errors import InputError
+from reunite.evaluate.close_calls import MOST_MATCHES, CloseCalls
 from reunite.evaluate.retrieval_kernels import score_queries
-from reunite.threads import in_blocks
+from reunite.neighbors.precision import bfloat16_pays
+from reunite.threads import in_blocks, is_fork
 from reunite.types import Scores, check_codes, check_embeddings, unit_rows
 
 QUERIES_PER_TASK = 16
@@ -45,8 +47,11 @@ def retrieval_scores(
     nobody. Equal similarities rank in gallery order. Queries of unknown identity or without a match are skipped and do
     not count, as in torchreid and OpenUnReID; Market-1501's own Matlab code counts the latter with AP 0.
 
-    Ranks are counted, not sorted: for each match, the images of greater similarity. Time grows with q g d; memory, above
-    the inputs, is one block of similarities, and a copy of a side whose rows are not float32 of length one.
+    Ranks are counted, not sorted: for each match, the images of greater similarity. Where the processor is fast in
+    bfloat16, float32 products of single images decide what that leaves open (`reunite.evaluate.close_calls`): the same
+    ranks, but for images whose similarities differ by float32 rounding. Time grows with q g d; memory, above the inputs, is
+    one block of similarities or a part of the gallery in bfloat16, 20 bytes for each match, and a copy of a side whose
+    rows are not float32 of length one.
 
     Args:
         query: rows of any length; only their direction counts.
@@ -60,8 +65,8 @@ def retrieval_scores(
             Market-1501's Matlab, BUC and DBC do. The second is never larger; do not compare one with the other.
         exclude: for each query the gallery row that holds the very same image, to be ignored for it; -1 for none.
         max_rank: ranks of the CMC curve to report, at most; a smaller gallery has fewer.
-        block_size: queries whose similarities are held at a time, (block_size, g) float32; by default as many as fit
-            into 48 MiB, but at least 128.
+        block_size: queries whose similarities are held at a time, (block_size, g) float32, all computed in float32; None
+            takes bfloat16 where it pays, and otherwise as many as fit into 48 MiB, but at least 128.
 
     Returns:
         mAP, mINP (Ye et al. 2021: matches over the rank of the last) and CMC as fractions in [0, 1].
@@ -89,8 +94,15 @@ def retrieval_scores(
         check_codes(gallery_camera, len(searched), "gallery_camera"),
         check_codes(exclude, len(asked), "exclude"),
     )
-    block = block_size or max(LEAST_QUERIES, SIMILARITY_BYTES // (4 * max(1, len(searched))))
-    scores = _score(asked, searched, protocol, average_precision == "trapezoid", block)
+    asked, searched = unit_rows(asked), unit_rows(searched[protocol.rows])
+    trapezoid = average_precision == "trapezoid"
+    scores = None
+    if block_size is None and bfloat16_pays() and not is_fork() and protocol.matches <= MOST_MATCHES:
+        images = protocol.columns, protocol.bounds, protocol.exclude, protocol.junk
+        scores = CloseCalls(asked, searched, *images).scores(trapezoid)
+    if scores is None:
+        block = block_size or max(LEAST_QUERIES, SIMILARITY_BYTES // (4 * max(1, len(searched))))
+        scores = _score(asked, searched, protocol, trapezoid, block)
     scored = ~np.isnan(scores[:, 0])
     first = scores[scored, 2].astype(np.int64)
     ranks = min(max_rank, protocol.gallery_size)
@@ -110,6 +122,7 @@ class _Protocol:
 
     Attributes:
         gallery_size: images without junk.
+        matches: of all queries.
         rows: what of the gallery to compare with: all of it, or the rows that are not junk if those are the smaller half.
             A column below is a position in `gallery[rows]`.
         junk: columns that are ignored for every query.
@@ -159,7 +172,8 @@ class _Protocol:
         low, own_camera, next_camera, high = self.bounds.T
         matches = high - low - (next_camera - own_camera) - (elsewhere & same_identity)
         ignored = next_camera - own_camera + elsewhere
-        if not matches.any():
+        self.matches = int(matches.sum())
+        if not self.matches:
             self._refuse(int(ignored.sum()), bool((high > low).any()), bool((query_camera >= 0).any()))
 
     def _refuse(self, ignored: int, shared: bool, cameras: bool) -> None:
@@ -179,14 +193,14 @@ class _Protocol:
 def _score(
     query: NDArray[np.float32], gallery: NDArray[np.float32], protocol: _Protocol, trapezoid: bool, block_size: int
 ) -> NDArray[np.float64]:
-    """Average precision, inverse negative penalty and first rank of every query, NaN without a match, (q, 3)."""
-    columns = unit_rows(gallery[protocol.rows]).T
+    """Average precision, inverse negative penalty and first rank of every query, NaN without a match, (q, 3); unit rows."""
+    columns = gallery.T
     buffer = np.empty((min(block_size, len(query)), columns.shape[1]), np.float32)
     scores = np.full((len(query), 3), np.nan)
     for top in range(0, len(query), block_size):
         block = slice(top, top + block_size)
         similarity = buffer[: len(query[block])]
-        np.matmul(unit_rows(query[block]), columns, out=similarity)  # numpy's is quicker than torch's in float32
+        np.matmul(query[block], columns, out=similarity)  # numpy's is quicker than torch's in float32
         bounds, exclude = protocol.bounds[block], protocol.exclude[block]
         rank = partial(
             score_queries, similarity, protocol.junk, protocol.columns, bounds, exclude, trapezoid, scores[block]

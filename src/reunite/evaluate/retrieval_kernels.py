@@ -84,6 +84,20 @@ def search_ranks(similarity: NDArray[np.float32], matches: NDArray[np.int64]) ->
 
 
 @njit(cache=True, nogil=True)
+def scores_of_ranks(ranks: NDArray[np.int64], trapezoid: bool) -> NDArray[np.float64]:
+    """Average precision, inverse negative penalty and first rank, of the ascending ranks of a query's matches."""
+    total = 0.0
+    for hit in range(1, ranks.shape[0] + 1):
+        rank = ranks[hit - 1]
+        precision = hit / rank
+        if trapezoid:
+            before = (hit - 1) / (rank - 1) if rank > 1 else 1.0
+            precision = (precision + before) / 2
+        total += precision
+    return np.array([total / ranks.shape[0], ranks.shape[0] / ranks[-1], np.float64(ranks[0])])
+
+
+@njit(cache=True, nogil=True)
 def score_queries(
     similarity: NDArray[np.float32],
     junk: NDArray[np.int64],
@@ -115,14 +129,4 @@ def score_queries(
         if matches.shape[0] == 0:
             continue
         ranks = np.sort(count_ranks(row, matches)) if matches.shape[0] <= FEW else search_ranks(row, matches)
-        total = 0.0
-        for hit in range(1, ranks.shape[0] + 1):
-            rank = ranks[hit - 1]
-            precision = hit / rank
-            if trapezoid:
-                before = (hit - 1) / (rank - 1) if rank > 1 else 1.0
-                precision = (precision + before) / 2
-            total += precision
-        scores[q, 0] = total / ranks.shape[0]
-        scores[q, 1] = ranks.shape[0] / ranks[-1]
-        scores[q, 2] = ranks[0]
+        scores[q] = scores_of_ranks(ranks, trapezoid)

@@ -1,8 +1,8 @@
 """A faster network for embedding only: bfloat16 where the processor or the device has it.
 
 Nearly all of the gain is convolutions and linear layers in bfloat16, channels last. Folding the batch norms that follow
-convolutions into them adds a little, and so do few images at once, whose feature maps are still in the cache when the next
-layer reads them. `python -m benchmarks --only ResNet` measures it beside plain float32.
+convolutions into them adds a little. A processor takes few images at once, whose feature maps are still in the cache when the
+next layer reads them, and each thread takes its own, so that none waits for another at every layer. `python -m benchmarks --only ResNet` measures it beside plain float32.
 
 Pooling, neck and norm stay in float32. Nothing is taken from, or left in, torch's global state.
 """
@@ -27,11 +27,12 @@ from torch.utils.hooks import RemovableHandle
 from reunite.errors import InputError
 from reunite.model.batch_norm import _Grouped
 from reunite.model.encoder import Encoder
+from reunite.threads import in_blocks
 
 Precision = Literal["float32", "bfloat16", "auto"]
 
 CACHED_PIXELS = 8 * 256 * 128
-"""Pixels that a processor takes through the network at once: eight person images, the fastest of 1 to 32."""
+"""Pixels that a thread takes through the network at once: eight person images, the fastest of 1 to 16."""
 
 _CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.Conv2d, Conv2dSame)
 """Exact types: a subclass may compute its weights, as those with weight standardisation do."""
@@ -88,8 +89,15 @@ def bfloat16_pooled(encoder: Encoder) -> Callable[[Shaped[Tensor, "b ..."]], Flo
     at_once = max(1, CACHED_PIXELS // (height * width))
 
     def pooled(images: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b p"]:
-        parts = images.split(at_once) if on_processor else (images,)
-        return torch.cat([twin.pooled(part) for part in parts])
+        if not on_processor:
+            return twin.pooled(images)
+        caller = torch.is_inference_mode_enabled()
+
+        def part(start: int, stop: int) -> Float[Tensor, "p c"]:
+            with torch.inference_mode(caller), torch.no_grad():  # modes are a thread's own
+                return twin.pooled(images[start:stop])
+
+        return torch.cat(in_blocks(len(images), at_once, part))
 
     return pooled
 

@@ -106,7 +106,7 @@ class Filter:
         count, dimensions = rows.shape
         self.rows = rows
         self.center: Float32[np.ndarray, " d"]
-        self.center = rows[:: max(1, count // SAMPLE)].mean(axis=0) if beside is None else beside.center
+        self.center = rows[:: max(1, -(-count // SAMPLE))].mean(axis=0) if beside is None else beside.center
         lengths, along, largest = np.empty(count, np.float32), np.empty(count), np.empty(count, np.float32)
         measured = lengths, along, largest
         in_blocks(count, ROWS_PER_TASK, lambda a, b: measure_centered(a, b, rows, self.center, *measured))

@@ -1,0 +1,99 @@
+"""Ranks of matches from products in bfloat16: only images that are nearly as similar as a match are compared in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from reunite.evaluate.close_calls_kernels import count_tile, list_images, rank_matches, sort_matches
+from reunite.neighbors.filter import Filter, Tile
+from reunite.threads import in_blocks, same_threads, thread_count
+
+OPERAND_BYTES = 48 * 2**20
+"""What the part of the gallery that is looked at together takes in bfloat16."""
+
+MOST_MATCHES = 2**21
+"""Of all queries together: their similarities and counts, 20 bytes each, are held at once."""
+
+MOST_COMPARED = 0.12
+"""Part of the images that may need comparing: beyond, a product in float32 is quicker than single ones."""
+
+TRIED = 64
+"""Queries that are looked at first, to see how many that is."""
+
+QUERIES_AT_ONCE, QUERIES_PER_TILE, WIDTH = 4096, 256, 4096
+QUERIES_PER_TASK = 16
+
+
+class CloseCalls:
+    """The ranks of the matches of all queries, as exact as the float32 products that decide wherever it is close.
+
+    A tile in bfloat16 says of most images that they surely rank before or after a match, see `Filter` for the bound. The others
+    are compared by their own product. Memory is a part of the gallery in bfloat16, and 20 bytes for each match.
+
+    Args:
+        query: unit rows.
+        gallery: unit rows.
+        columns: of the gallery, by identity and camera.
+        spans: where in `columns` the identity of each query begins, its camera in it, the next camera and the next identity;
+            (q, 4). What lies in the middle is ignored, the rest are matches.
+        exclude: one more column that each query ignores, or -1.
+        junk: columns that all queries ignore, ascending.
+    """
+
+    def __init__(
+        self,
+        query: Float32[np.ndarray, "q d"],
+        gallery: Float32[np.ndarray, "g d"],
+        columns: Int64[np.ndarray, " k"],
+        spans: Int64[np.ndarray, "q 4"],
+        exclude: Int64[np.ndarray, " q"],
+        junk: Int64[np.ndarray, " j"],
+    ) -> None:
+        self._sides, self._junk = (query, gallery), junk
+        bounds, matches, ignored_bounds, ignored = list_images(columns, spans, exclude)
+        similarity, between = np.empty(len(matches), np.float32), np.zeros(len(matches), np.int64)
+        self._matches = bounds, matches, similarity
+        self._ignored = ignored_bounds, ignored
+        self._between = between
+        in_blocks(len(query), QUERIES_PER_TASK, lambda a, b: sort_matches(a, b, *self._sides, *self._matches))
+
+    def scores(self, trapezoid: bool) -> Float64[np.ndarray, "q 3"] | None:
+        """Average precision, inverse negative penalty and first rank, NaN without a match; None if too much is close."""
+        with same_threads():
+            return self._scores(trapezoid)
+
+    def _scores(self, trapezoid: bool) -> Float64[np.ndarray, "q 3"] | None:
+        query, gallery = self._sides
+        size = max(WIDTH, OPERAND_BYTES // (2 * query.shape[1] + 16))
+        tried = min(TRIED, len(query))
+        for start in range(0, len(gallery), size):
+            filter = Filter(gallery[start : start + size], precision="bfloat16")
+            first = 0
+            if start == 0:
+                if self._count(filter, 0, 0, tried) > MOST_COMPARED * tried * len(filter.rows):
+                    return None
+                first = tried
+            for top in range(first, len(query), QUERIES_AT_ONCE):
+                self._count(filter, start, top, min(top + QUERIES_AT_ONCE, len(query)))
+        scores = np.full((len(query), 3), np.nan)
+        state = *self._sides, *self._matches, *self._ignored, self._between, trapezoid, scores
+        in_blocks(len(query), QUERIES_PER_TASK, lambda a, b: rank_matches(a, b, *state))
+        return scores
+
+    def _count(self, filter: Filter, start: int, top: int, bottom: int) -> int:
+        """Count a part of the gallery for some of the queries; says how many images had to be compared."""
+        queries = Filter(self._sides[0][top:bottom], beside=filter)
+        error = queries.slack.astype(np.float64) / 2
+        compared: list[int] = []
+
+        def look(tile: Tile) -> None:
+            rows = slice(tile.first_row, tile.first_row + len(tile.keys))
+            place = top + tile.first_row, start + tile.first_column
+            state = *self._sides, *self._matches, self._junk, self._between
+            compared.append(count_tile(tile.keys, *place, filter.operands.levels, error[rows], *state))
+
+        threads = thread_count()
+        rounds = -(-(bottom - top) // (threads * QUERIES_PER_TILE))  # all threads end at once
+        filter.visit_pairs(queries, look, -(-(bottom - top) // (threads * rounds)), WIDTH)
+        return sum(compared)

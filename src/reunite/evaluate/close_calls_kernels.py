@@ -1,0 +1,222 @@
+"""Compiled ranking from tiles of low precision: nearly all images are surely before or after a match, the others are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from reunite.evaluate.retrieval_kernels import scores_of_ranks
+from reunite.neighbors.operand_kernels import dot
+
+CACHED_ROWS = 64
+"""Rows of a gallery that fit into a cache of the second level: half a megabyte at 2,048 dimensions."""
+
+COMPARED_TOGETHER = 2**16
+"""Images that are held until they are compared, 16 bytes each."""
+
+BELOW, ABOVE = 1 - 2.0**-8, 1 + 2.0**-8
+"""A value was between these times as large before it was rounded to bfloat16, twice the rounding."""
+
+
+@njit(cache=True, nogil=True)
+def list_images(
+    columns: NDArray[np.int64], spans: NDArray[np.int64], exclude: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Where the matches of each query begin, the matches, and the same of what it ignores; see `CloseCalls`."""
+    count = spans.shape[0]
+    bounds, ignored_bounds = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    for q in range(count):
+        low, own_camera, next_camera, high = spans[q]
+        bounds[q + 1] = bounds[q] + high - low - (next_camera - own_camera)
+        ignored_bounds[q + 1] = ignored_bounds[q] + next_camera - own_camera + 1
+    matches, ignored = np.empty(bounds[count], np.int64), np.empty(ignored_bounds[count], np.int64)
+    m = i = 0
+    for q in range(count):
+        low, own_camera, next_camera, high = spans[q]
+        bounds[q], ignored_bounds[q] = m, i
+        besides = exclude[q]
+        for k in range(low, high):
+            if own_camera <= k < next_camera or columns[k] == exclude[q]:
+                ignored[i] = columns[k]
+                i += 1
+                if columns[k] == besides:
+                    besides = -1
+            else:
+                matches[m] = columns[k]
+                m += 1
+        if besides >= 0:
+            ignored[i] = besides
+            i += 1
+    bounds[count], ignored_bounds[count] = m, i
+    return bounds, matches[:m], ignored_bounds, ignored[:i]
+
+
+@njit(cache=True, nogil=True)
+def sort_matches(
+    start: int,
+    stop: int,
+    query: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    bounds: NDArray[np.int64],
+    matches: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+) -> None:
+    """Put the matches of the queries [start, stop) in the order they rank, and write their similarities.
+
+    Those of query q are matches[bounds[q] : bounds[q + 1]], in any order at first. Equal similarities rank by column.
+    """
+    for q in range(start, stop):
+        own = np.sort(matches[bounds[q] : bounds[q + 1]])
+        values = np.empty(own.shape[0], np.float32)
+        for m in range(own.shape[0]):
+            values[m] = dot(query[q], gallery[own[m]])
+        order = np.argsort(-values, kind="mergesort")
+        for m in range(own.shape[0]):
+            matches[bounds[q] + m] = own[order[m]]
+            similarity[bounds[q] + m] = values[order[m]]
+
+
+@njit(cache=True, nogil=True)
+def place_of(
+    low: int, high: int, product: np.float32, column: int, similarity: NDArray[np.float32], matches: NDArray[np.int64]
+) -> int:
+    """How many matches rank before an image: at least `low` and at most `high`."""
+    while low < high:
+        middle = (low + high) // 2
+        if similarity[middle] > product or (similarity[middle] == product and matches[middle] < column):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True, nogil=True)
+def compare(
+    close: NDArray[np.int32],
+    first_query: int,
+    first_column: int,
+    query: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    bounds: NDArray[np.int64],
+    matches: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+    between: NDArray[np.int64],
+) -> None:
+    """Count images of a tile that are close to matches, by their products.
+
+    Of each, `close` holds the row and the column of the tile, and how many matches rank before it at least and at most. A few
+    rows of the gallery come at a time, which then are in the cache for all queries.
+    """
+    ends = np.zeros(close[:, 1].max() // CACHED_ROWS + 2 if close.shape[0] else 1, np.int64)
+    for c in range(close.shape[0]):
+        ends[close[c, 1] // CACHED_ROWS + 1] += 1
+    ends = np.cumsum(ends)
+    order = np.empty(close.shape[0], np.int32)
+    for c in range(close.shape[0]):
+        group = close[c, 1] // CACHED_ROWS
+        order[ends[group]] = c
+        ends[group] += 1
+    for c in order:
+        q, column = first_query + close[c, 0], first_column + close[c, 1]
+        own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
+        place = place_of(close[c, 2], close[c, 3], dot(query[q], gallery[column]), column, products, own)
+        if place < own.shape[0]:
+            between[bounds[q] + place] += 1
+
+
+@njit(cache=True, nogil=True)
+def count_tile(
+    keys: NDArray[np.int16],
+    first_query: int,
+    first_column: int,
+    levels: NDArray[np.float32],
+    error: NDArray[np.float64],
+    query: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    bounds: NDArray[np.int64],
+    matches: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+    junk: NDArray[np.int64],
+    between: NDArray[np.int64],
+) -> int:
+    """Count the images of a tile between the matches of its queries; says how many of them had to be compared.
+
+    Of query q, between[bounds[q] + m] counts the images that m of its matches rank before, fewer than all of them. `keys`
+    are those of 1 - similarity in bfloat16, off by at most `error` of the row of the tile besides their rounding. Images that
+    are `junk`, ascending columns, do not count.
+    """
+    close, held, compared = np.empty((COMPARED_TOGETHER, 4), np.int32), 0, 0
+    here = junk[np.searchsorted(junk, first_column) : np.searchsorted(junk, first_column + keys.shape[1])] - first_column
+    for a in range(keys.shape[0]):
+        q = first_query + a
+        own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
+        count, passed = own.shape[0], between[bounds[q] : bounds[q + 1]]
+        if count == 0:
+            continue
+        nearest, farthest = 1.0 - np.float64(products[0]), 1.0 - np.float64(products[count - 1])
+        # Keys up to `first` are surely before all matches, keys from `last` on surely after all.
+        first = np.searchsorted(levels, np.float32(max((nearest - error[a]) * BELOW * BELOW, 0.0))) - 1
+        last = min(np.searchsorted(levels, np.float32(max(farthest + error[a], 0.0) * ABOVE * ABOVE)) + 1, 0x7F80)
+        low, high = np.empty(last - first, np.int32), np.empty(last - first, np.int32)  # of the keys between
+        surely, perhaps = 0, 0
+        for key in range(max(first, 0), last):
+            value = np.float64(levels[key])
+            while surely < count and key > 0 and 1.0 - np.float64(products[surely]) < value / ABOVE - error[a]:
+                surely += 1
+            while perhaps < count and 1.0 - np.float64(products[perhaps]) <= value / BELOW + error[a]:
+                perhaps += 1
+            low[key - first], high[key - first] = surely, perhaps
+        row = keys[a]
+        for j in here:
+            row[j] = 0x7FFF
+        for j in range(row.shape[0]):
+            key = max(np.int64(row[j]), 0)
+            if key >= last:
+                continue
+            if key <= first:
+                passed[0] += 1
+                continue
+            place = low[key - first]
+            if place < high[key - first]:
+                if held == close.shape[0]:
+                    compare(close, first_query, first_column, query, gallery, bounds, matches, similarity, between)
+                    compared += held
+                    held = 0
+                close[held, 0], close[held, 1], close[held, 2], close[held, 3] = a, j, place, high[key - first]
+                held += 1
+            elif place < count:
+                passed[place] += 1
+    compare(close[:held], first_query, first_column, query, gallery, bounds, matches, similarity, between)
+    return compared + held
+
+
+@njit(cache=True, nogil=True)
+def rank_matches(
+    start: int,
+    stop: int,
+    query: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    bounds: NDArray[np.int64],
+    matches: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+    ignored_bounds: NDArray[np.int64],
+    ignored: NDArray[np.int64],
+    between: NDArray[np.int64],
+    trapezoid: bool,
+    scores: NDArray[np.float64],
+) -> None:
+    """Write the scores of the queries [start, stop) that have a match, from the counts of `count_tile`.
+
+    What query q ignores, ignored[ignored_bounds[q] : ignored_bounds[q + 1]], was counted, too, and is taken out.
+    """
+    for q in range(start, stop):
+        own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
+        passed = between[bounds[q] : bounds[q + 1]]
+        if own.shape[0] == 0:
+            continue
+        for column in ignored[ignored_bounds[q] : ignored_bounds[q + 1]]:
+            place = place_of(0, own.shape[0], dot(query[q], gallery[column]), column, products, own)
+            if place < own.shape[0]:
+                passed[place] -= 1
+        scores[q] = scores_of_ranks(np.cumsum(passed), trapezoid)
