@@ -89,7 +89,7 @@ _users = 0
 
 @contextmanager
 def blas_on_one_thread() -> Iterator[None]:
-    """Within, a product of NumPy runs in the thread that asks for it, in the whole process; nested and concurrent use is fine."""
+    """Within, NumPy multiplies in the thread that asks for it, in the whole process; nested and concurrent use is fine."""
     global _users
     with _changing:
         _users += 1

@@ -213,7 +213,13 @@ def test_refuses_if_and_only_if_nothing_matches(query: list, gallery: list) -> N
 def test_parts_of_the_gallery_and_of_the_queries_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     given_case = case(seed, g=300)
     expected = by_sorting(given_case)
-    for name, value in {"OPERAND_BYTES": 4096, "WIDTH": 32, "TRIED": 4, "QUERIES_AT_ONCE": 10, "QUERIES_PER_TILE": 3}.items():
+    for name, value in {
+        "OPERAND_BYTES": 4096,
+        "WIDTH": 32,
+        "TRIED": 4,
+        "QUERIES_AT_ONCE": 10,
+        "QUERIES_PER_TILE": 3,
+    }.items():
         monkeypatch.setattr(close_calls, name, value)
     assert_scores(retrieval_scores(**given_case), expected)
 
@@ -236,7 +242,8 @@ def test_few_images_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> 
     uniform = unit_rows(np.random.default_rng(0).standard_normal((2000, 256)).astype(np.float32))
     many = spans.copy()
     many[:, 0], many[:, 1:] = 0, 2000
-    assert CloseCalls(uniform[:40], uniform, columns, many, np.full(40, -1), np.array([], np.int64)).scores(False) is None
+    calls = CloseCalls(uniform[:40], uniform, columns, many, np.full(40, -1), np.array([], np.int64))
+    assert calls.scores(False) is None
 
 
 @pytest.mark.parametrize("junk", [False, True])

@@ -1,4 +1,4 @@
-"""The bound that lets a search skip products: attacked, and used by searches that must not notice it; and the order of tiles."""
+"""The bound that lets a search skip products: attacked, and used by searches that must not notice it; the order of tiles."""
 
 from __future__ import annotations
 

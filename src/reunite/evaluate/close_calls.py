@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
@@ -51,6 +53,7 @@ class CloseCalls:
         junk: Int64[np.ndarray, " j"],
     ) -> None:
         self._sides, self._junk = (query, gallery), junk
+        self._matches: tuple[Any, ...]
         bounds, matches, ignored_bounds, ignored = list_images(columns, spans, exclude)
         similarity, between = np.empty(len(matches), np.float32), np.zeros(len(matches), np.int64)
         self._matches = bounds, matches, similarity

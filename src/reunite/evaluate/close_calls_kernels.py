@@ -1,4 +1,4 @@
-"""Compiled ranking from tiles of low precision: nearly all images are surely before or after a match, the others are compared."""
+"""Compiled ranking from tiles of low precision: most images are surely before or after a match, the others are compared."""
 
 from __future__ import annotations
 
@@ -117,10 +117,11 @@ def compare(
         group = close[c, 1] // CACHED_ROWS
         order[ends[group]] = c
         ends[group] += 1
-    for c in order:
-        q, column = first_query + close[c, 0], first_column + close[c, 1]
+    ordered = close[order]
+    for c in range(ordered.shape[0]):
+        q, column = first_query + ordered[c, 0], first_column + ordered[c, 1]
         own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
-        place = place_of(close[c, 2], close[c, 3], dot(query[q], gallery[column]), column, products, own)
+        place = place_of(ordered[c, 2], ordered[c, 3], dot(query[q], gallery[column]), column, products, own)
         if place < own.shape[0]:
             between[bounds[q] + place] += 1
 
@@ -147,7 +148,9 @@ def count_tile(
     are `junk`, ascending columns, do not count.
     """
     close, held, compared = np.empty((COMPARED_TOGETHER, 4), np.int32), 0, 0
-    here = junk[np.searchsorted(junk, first_column) : np.searchsorted(junk, first_column + keys.shape[1])] - first_column
+    here = (
+        junk[np.searchsorted(junk, first_column) : np.searchsorted(junk, first_column + keys.shape[1])] - first_column
+    )
     for a in range(keys.shape[0]):
         q = first_query + a
         own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
@@ -156,22 +159,24 @@ def count_tile(
             continue
         nearest, farthest = 1.0 - np.float64(products[0]), 1.0 - np.float64(products[count - 1])
         # Keys up to `first` are surely before all matches, keys from `last` on surely after all.
-        first = np.searchsorted(levels, np.float32(max((nearest - error[a]) * BELOW * BELOW, 0.0))) - 1
-        last = min(np.searchsorted(levels, np.float32(max(farthest + error[a], 0.0) * ABOVE * ABOVE)) + 1, 0x7F80)
+        first = int(np.searchsorted(levels, np.float32(max((nearest - error[a]) * BELOW * BELOW, 0.0)))) - 1
+        last = min(
+            int(np.searchsorted(levels, np.float32(max(farthest + error[a], 0.0) * ABOVE * ABOVE))) + 1, len(levels)
+        )
         low, high = np.empty(last - first, np.int32), np.empty(last - first, np.int32)  # of the keys between
         surely, perhaps = 0, 0
-        for key in range(max(first, 0), last):
-            value = np.float64(levels[key])
-            while surely < count and key > 0 and 1.0 - np.float64(products[surely]) < value / ABOVE - error[a]:
+        for level in range(max(first, 0), last):
+            value = np.float64(levels[level])
+            while surely < count and level > 0 and 1.0 - np.float64(products[surely]) < value / ABOVE - error[a]:
                 surely += 1
             while perhaps < count and 1.0 - np.float64(products[perhaps]) <= value / BELOW + error[a]:
                 perhaps += 1
-            low[key - first], high[key - first] = surely, perhaps
+            low[level - first], high[level - first] = surely, perhaps
         row = keys[a]
         for j in here:
             row[j] = 0x7FFF
         for j in range(row.shape[0]):
-            key = max(np.int64(row[j]), 0)
+            key = max(int(row[j]), 0)
             if key >= last:
                 continue
             if key <= first:

@@ -1,8 +1,9 @@
 """A faster network for embedding only: bfloat16 where the processor or the device has it.
 
 Nearly all of the gain is convolutions and linear layers in bfloat16, channels last. Folding the batch norms that follow
-convolutions into them adds a little. A processor takes few images at once, whose feature maps are still in the cache when the
-next layer reads them, and each thread takes its own, so that none waits for another at every layer. `python -m benchmarks --only ResNet` measures it beside plain float32.
+convolutions into them adds a little. A processor takes few images at once, whose feature maps are still in the cache when
+the next layer reads them, and each thread takes its own, so that none waits for another at every layer.
+`python -m benchmarks --only ResNet` measures it beside plain float32.
 
 Pooling, neck and norm stay in float32. Nothing is taken from, or left in, torch's global state.
 """

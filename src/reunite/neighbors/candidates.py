@@ -36,18 +36,18 @@ class Candidates:
             np.zeros(count, np.int32),
             np.full(count, everything),
         )
-        self._least = -np.inf if everything.dtype.kind == "f" else np.iinfo(everything.dtype).min
-        self._least = np.array(self._least, everything.dtype)[()]
+        least = -np.inf if everything.dtype.kind == "f" else np.iinfo(everything.dtype).min
+        self._least = np.array([least], everything.dtype)
         self._bound = asked.slack, operands.levels
         self._rows = asked.order, asked.rows, searched.order, searched.rows
         self._itself = asked is searched
 
     def offer(self, tile: Tile) -> None:
-        """Take the useful pairs of a tile: for its rows, and for its columns where the same rows are searched, see `Filter.visit`."""
+        """Take the useful pairs of a tile: for its rows, and for its columns where rows are searched in themselves."""
         width = tile.keys.shape[1]
         columns = slice(tile.first_column, tile.first_column + width)
         both = self._itself and tile.first_column != tile.first_row
-        limits = self._candidates[3][columns] if both else np.full(width, self._least)
+        limits = self._candidates[3][columns] if both else self._least.repeat(width)
         offer(tile.keys, tile.first_row, tile.first_column, limits, *self._state())
 
     def decide(self, indices: Int64[np.ndarray, "m k"], similarity: Float32[np.ndarray, "m k"]) -> None:

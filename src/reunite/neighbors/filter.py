@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -119,7 +120,9 @@ class Filter:
         if precision is None:
             precision = fastest(count, dimensions)
             if precision == "int8" and scale * np.sqrt(dimensions / 12) > COARSE * self.lengths.mean():
-                precision = fastest(0, dimensions)  # all that bytes lose, as if it were uniform within a step, is too much
+                precision = fastest(
+                    0, dimensions
+                )  # all that bytes lose, as if it were uniform within a step, is too much
         given = rows, self.order, self.center, self.offsets
         self.operands: Operands
         if precision == "int8":
@@ -165,13 +168,8 @@ class Filter:
                 parts = min(thread_count(), max(1, (past - top) // LEAST_ROWS))
                 rows, columns = _divided(top, past, parts), _divided(past, count, parts)
                 for shift in range(parts):  # each part of the rows meets each part of the columns, one at a time
-                    in_blocks(
-                        parts,
-                        1,
-                        lambda part, _, rows=rows, columns=columns, shift=shift: self._strip(
-                            self, look, rows[part], columns[(part + shift) % len(columns)]
-                        ),
-                    )
+                    meets = columns[shift:] + columns[:shift]
+                    in_blocks(parts, 1, partial(self._strips, look, rows, meets))
 
     def visit_pairs(
         self,
@@ -189,6 +187,12 @@ class Filter:
             in_blocks(
                 len(queries.rows), block_size, lambda a, b: self._strip(queries, look, slice(a, b), everything, width)
             )
+
+    def _strips(
+        self, look: Callable[[Tile], None], rows: list[slice], columns: list[slice], start: int, stop: int
+    ) -> None:
+        for part in range(start, stop):
+            self._strip(self, look, rows[part], columns[part])
 
     def _strip(
         self,

@@ -69,7 +69,7 @@ class Operands(ABC):
 
     @abstractmethod
     def product(self, left: Any, part: slice) -> Keys:
-        """The tile of rows on the left, which other operands may have made, and of these rows; valid until the thread's next."""
+        """The tile of rows on the left, of these or other operands, and of these rows; valid until the next of the thread."""
 
     def forget(self) -> None:
         """Let go of what only products need, most of the memory."""
@@ -222,9 +222,9 @@ class Int8Operands(Operands):
     ) -> None:
         super().__init__(rows, order, center, offsets)
         count, dimensions = rows.shape
-        self.scale = scale if beside is None else beside.scale
+        self.scale: float = scale if beside is None else beside.scale
         needed = np.abs(offsets).max(initial=0) / (127 * 127 * self.scale**2)
-        self._extra = int(np.ceil(needed)) if beside is None else beside._extra
+        self._extra: int = int(np.ceil(needed)) if beside is None else beside._extra
         self.levels = np.array([self.scale**2], np.float32)
         whole = np.empty((count, dimensions + 2 * self._extra), np.int8)
         self.remainders = np.empty(count, np.float32)
