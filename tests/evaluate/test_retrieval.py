@@ -13,10 +13,9 @@ from oracles.features import NASTY, nasty, people
 from oracles.retrieval import average_precision_of_ranks, score_by_sorting
 from reunite.errors import InputError
 from reunite.evaluate import close_calls, retrieval
-from reunite.evaluate.close_calls import CloseCalls
 from reunite.evaluate.retrieval import retrieval_scores
 from reunite.evaluate.retrieval_kernels import FEW, count_ranks, search_ranks
-from reunite.types import Scores, unit_rows
+from reunite.types import Scores
 
 AXES = np.eye(3, dtype=np.float32)
 
@@ -222,28 +221,6 @@ def test_parts_of_the_gallery_and_of_the_queries_change_nothing(seed: int, monke
     }.items():
         monkeypatch.setattr(close_calls, name, value)
     assert_scores(retrieval_scores(**given_case), expected)
-
-
-def test_few_images_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as rounding to bfloat16 leaves open; where that is most of them, products of all are quicker."""
-    rows, identity, _ = people(2000, dimensions=256)
-    rows = unit_rows(rows)
-    columns, codes = np.argsort(identity, kind="stable"), np.sort(identity)
-    low = np.searchsorted(codes, identity[:40])
-    spans = np.stack([low, low + 3, low + 3, low + 3], axis=1)
-    compared: list[int] = []
-    count = close_calls.count_tile
-    monkeypatch.setattr(close_calls, "count_tile", lambda *given: compared.append(count(*given)) or compared[-1])
-    monkeypatch.setattr(close_calls, "MOST_COMPARED", 0.12)
-    calls = CloseCalls(rows[:40], rows, columns, spans, np.full(40, -1), np.array([], np.int64))
-    found = calls.scores(False)
-    share = sum(compared) / (40 * 2000)
-    assert found is not None and 0.001 < share < 0.1, share
-    uniform = unit_rows(np.random.default_rng(0).standard_normal((2000, 256)).astype(np.float32))
-    many = spans.copy()
-    many[:, 0], many[:, 1:] = 0, 2000
-    calls = CloseCalls(uniform[:40], uniform, columns, many, np.full(40, -1), np.array([], np.int64))
-    assert calls.scores(False) is None
 
 
 @pytest.mark.parametrize("junk", [False, True])

@@ -19,7 +19,6 @@ from reunite import threads
 from reunite.neighbors import filter as room
 from reunite.neighbors import precision as choice
 from reunite.neighbors.filter import Filter, Tile
-from reunite.neighbors.grouping import grouped
 from reunite.neighbors.knn import search, search_itself
 from reunite.neighbors.operand_kernels import dot
 from reunite.neighbors.operands import BFLOAT16_LEVELS
@@ -160,7 +159,7 @@ def test_every_pair_is_in_one_tile_and_no_two_threads_share_a_row(
 ) -> None:
     monkeypatch.setattr(room, "LEAST_ROWS", 4)
     monkeypatch.setattr(room, "thread_count", lambda: 3)
-    filter = Filter(unit_rows(people(300)[0]), precision=precision, group=True)
+    filter = Filter(unit_rows(people(300)[0]), precision=precision, order=np.random.default_rng(0).permutation(300))
     monkeypatch.setattr(filter.operands, "width", 70)
     seen, taken, lock = np.zeros((300, 300), int), np.zeros(300, bool), threading.Lock()
 
@@ -182,19 +181,6 @@ def test_every_pair_is_in_one_tile_and_no_two_threads_share_a_row(
         filter.visit(look, block_size)
     squares = np.equal.outer(np.arange(300) // block_size, np.arange(300) // block_size)
     np.testing.assert_array_equal(seen, squares | np.triu(np.ones((300, 300), int)))
-
-
-def test_rows_that_are_alike_are_grouped() -> None:
-    rng = np.random.default_rng(0)
-    which = rng.permutation(np.arange(640) // 40)
-    rows = unit_rows(rng.standard_normal((16, 32))[which] + 0.1 * rng.standard_normal((640, 32)))
-    order = grouped(rows, 40)
-    assert sorted(order) == list(range(640))
-    parts = which[order].reshape(16, 40)
-    alike = np.mean([(part[:, None] == part).mean() for part in parts])
-    assert alike > 0.5, "in random order, one sixteenth"
-    assert sorted(grouped(np.ones((100, 3), np.float32), 8)) == list(range(100)), "copies are divided, too"
-    assert sorted(grouped(np.zeros((9, 1), np.float32), 1)) == list(range(9))
 
 
 @SATURATES

@@ -69,16 +69,18 @@ class CloseCalls:
     def _scores(self, trapezoid: bool) -> Float64[np.ndarray, "q 3"] | None:
         query, gallery = self._sides
         size = max(WIDTH, OPERAND_BYTES // (2 * query.shape[1] + 16))
-        tried = min(TRIED, len(query))
+        tried, seen = min(TRIED, len(query)), 0
         for start in range(0, len(gallery), size):
-            filter = Filter(gallery[start : start + size], precision="bfloat16")
-            first = 0
-            if start == 0:
-                if self._count(filter, 0, 0, tried) > MOST_COMPARED * tried * len(filter.rows):
-                    return None
-                first = tried
-            for top in range(first, len(query), QUERIES_AT_ONCE):
+            part = np.arange(start, min(start + size, len(gallery)))
+            order = part[~np.isin(part, self._junk, assume_unique=True)] - start
+            if not len(order):
+                continue
+            filter = Filter(gallery[start : start + size], precision="bfloat16", order=order)
+            if seen == 0 and self._count(filter, start, 0, tried) > MOST_COMPARED * tried * len(order):
+                return None
+            for top in range(0 if seen else tried, len(query), QUERIES_AT_ONCE):
                 self._count(filter, start, top, min(top + QUERIES_AT_ONCE, len(query)))
+            seen += len(order)
         scores = np.full((len(query), 3), np.nan)
         state = *self._sides, *self._matches, *self._ignored, self._between, trapezoid, scores
         in_blocks(len(query), QUERIES_PER_TASK, lambda a, b: rank_matches(a, b, *state))
@@ -92,9 +94,9 @@ class CloseCalls:
 
         def look(tile: Tile) -> None:
             rows = slice(tile.first_row, tile.first_row + len(tile.keys))
-            place = top + tile.first_row, start + tile.first_column
-            state = *self._sides, *self._matches, self._junk, self._between
-            compared.append(count_tile(tile.keys, *place, filter.operands.levels, error[rows], *state))
+            columns = start + filter.order[tile.first_column : tile.first_column + tile.keys.shape[1]]
+            state = filter.operands.levels, error[rows], *self._sides, *self._matches, self._between
+            compared.append(count_tile(tile.keys, top + tile.first_row, columns, *state))
 
         threads = thread_count()
         rounds = -(-(bottom - top) // (threads * QUERIES_PER_TILE))  # all threads end at once

@@ -95,7 +95,7 @@ def place_of(
 def compare(
     close: NDArray[np.int32],
     first_query: int,
-    first_column: int,
+    columns: NDArray[np.int64],
     query: NDArray[np.float32],
     gallery: NDArray[np.float32],
     bounds: NDArray[np.int64],
@@ -119,7 +119,7 @@ def compare(
         ends[group] += 1
     ordered = close[order]
     for c in range(ordered.shape[0]):
-        q, column = first_query + ordered[c, 0], first_column + ordered[c, 1]
+        q, column = first_query + ordered[c, 0], columns[ordered[c, 1]]
         own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
         place = place_of(ordered[c, 2], ordered[c, 3], dot(query[q], gallery[column]), column, products, own)
         if place < own.shape[0]:
@@ -130,7 +130,7 @@ def compare(
 def count_tile(
     keys: NDArray[np.int16],
     first_query: int,
-    first_column: int,
+    columns: NDArray[np.int64],
     levels: NDArray[np.float32],
     error: NDArray[np.float64],
     query: NDArray[np.float32],
@@ -138,19 +138,15 @@ def count_tile(
     bounds: NDArray[np.int64],
     matches: NDArray[np.int64],
     similarity: NDArray[np.float32],
-    junk: NDArray[np.int64],
     between: NDArray[np.int64],
 ) -> int:
     """Count the images of a tile between the matches of its queries; says how many of them had to be compared.
 
     Of query q, between[bounds[q] + m] counts the images that m of its matches rank before, fewer than all of them. `keys`
-    are those of 1 - similarity in bfloat16, off by at most `error` of the row of the tile besides their rounding. Images that
-    are `junk`, ascending columns, do not count.
+    are those of 1 - similarity in bfloat16, off by at most `error` of the row of the tile besides their rounding.
+    `columns` are those of the gallery that the tile has.
     """
     close, held, compared = np.empty((COMPARED_TOGETHER, 4), np.int32), 0, 0
-    here = (
-        junk[np.searchsorted(junk, first_column) : np.searchsorted(junk, first_column + keys.shape[1])] - first_column
-    )
     for a in range(keys.shape[0]):
         q = first_query + a
         own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
@@ -159,24 +155,24 @@ def count_tile(
             continue
         nearest, farthest = 1.0 - np.float64(products[0]), 1.0 - np.float64(products[count - 1])
         # Keys up to `first` are surely before all matches, keys from `last` on surely after all.
-        first = int(np.searchsorted(levels, np.float32(max((nearest - error[a]) * BELOW * BELOW, 0.0)))) - 1
+        # Keys below `least` stand for values smaller than their error, and are taken for it: there are thousands of them.
+        least = int(np.searchsorted(levels, np.float32(error[a])))
+        first = max(int(np.searchsorted(levels, np.float32(max((nearest - error[a]) * BELOW * BELOW, 0.0)))), least) - 1
         last = min(
             int(np.searchsorted(levels, np.float32(max(farthest + error[a], 0.0) * ABOVE * ABOVE))) + 1, len(levels)
         )
         low, high = np.empty(last - first, np.int32), np.empty(last - first, np.int32)  # of the keys between
         surely, perhaps = 0, 0
-        for level in range(max(first, 0), last):
+        for level in range(first + 1, last):
             value = np.float64(levels[level])
-            while surely < count and level > 0 and 1.0 - np.float64(products[surely]) < value / ABOVE - error[a]:
+            while surely < count and level > least and 1.0 - np.float64(products[surely]) < value / ABOVE - error[a]:
                 surely += 1
             while perhaps < count and 1.0 - np.float64(products[perhaps]) <= value / BELOW + error[a]:
                 perhaps += 1
             low[level - first], high[level - first] = surely, perhaps
         row = keys[a]
-        for j in here:
-            row[j] = 0x7FFF
         for j in range(row.shape[0]):
-            key = max(int(row[j]), 0)
+            key = max(int(row[j]), least)
             if key >= last:
                 continue
             if key <= first:
@@ -185,14 +181,14 @@ def count_tile(
             place = low[key - first]
             if place < high[key - first]:
                 if held == close.shape[0]:
-                    compare(close, first_query, first_column, query, gallery, bounds, matches, similarity, between)
+                    compare(close, first_query, columns, query, gallery, bounds, matches, similarity, between)
                     compared += held
                     held = 0
                 close[held, 0], close[held, 1], close[held, 2], close[held, 3] = a, j, place, high[key - first]
                 held += 1
             elif place < count:
                 passed[place] += 1
-    compare(close[:held], first_query, first_column, query, gallery, bounds, matches, similarity, between)
+    compare(close[:held], first_query, columns, query, gallery, bounds, matches, similarity, between)
     return compared + held
 
 

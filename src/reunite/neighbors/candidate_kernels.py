@@ -2,8 +2,8 @@
 
 The value of a pair of unit rows is 1 - <x, y>. At place i of the tiles stands row places[i] of those `asked` for, in column j
 row order[j] of those searched. Of each place, `keys` and `columns` (n, room) hold the candidates so far, as many as `counts`
-says, and `limits` the largest key that can still be of use. Each call writes the places it is given and no others: calls for
-different places can run in threads.
+says, and `limits` the largest key that can still be of use. A call writes places of its rows and columns and no others: calls
+that share none can run in threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from reunite.neighbors.operand_kernels import dot
 
 Key = Any
-"""What a tile holds: float32, or int16."""
+"""What a tile holds: float32, int16 or int32."""
 
 CHUNK = 64
 """Keys compared at once, in vectors, before any is looked at: nearly all chunks hold nothing of use."""

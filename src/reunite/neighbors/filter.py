@@ -8,15 +8,15 @@ float32. What comes out is decided by the second computation alone, and is the s
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import cast
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
-from reunite.neighbors.grouping import grouped
 from reunite.neighbors.operand_kernels import measure_centered
 from reunite.neighbors.operands import (
     OPERANDS,
@@ -49,7 +49,7 @@ class Tile:
 
     Attributes:
         first_row, first_column: of the tile.
-        keys: (p, q) what stands for the values, see `Operands.levels`. Overwritten by the next tile.
+        keys: (p, q) what stands for the values, see `Operands.levels`. Overwritten by the next tile of the thread.
     """
 
     first_row: int
@@ -86,13 +86,14 @@ class Filter:
         precision: of the products; None takes the fastest for these rows.
         beside: filter of the rows that these will be compared with, for the same center, precision and maxima; None
             compares them among themselves.
-        group: put rows that are alike next to each other. A search then knows from the first tiles, those of rows among
-            themselves, nearly how near the neighbors of each row are, and has little to keep afterwards.
+        order: which row stands at each place of the tiles, (p,): all, or some of them; None is as they come. Where rows that
+            are alike are next to each other (`reunite.neighbors.grouping.grouped`), a search knows from the first tiles,
+            those of rows among themselves, nearly how near the neighbors of each row are, and has little to keep afterwards.
 
     Attributes:
-        order: which row stands at each place of the tiles, (n,); what follows is in that order.
+        order: which row stands at each place of the tiles, (p,); what follows is in that order.
         operands: the rows, ready for products.
-        slack: 2 e_i of each row, (n,) float32.
+        slack: 2 e_i of each row, (p,) float32.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Filter:
         *,
         precision: Precision | None = None,
         beside: Filter | None = None,
-        group: bool = False,
+        order: Int64[np.ndarray, " p"] | None = None,
     ) -> None:
         count, dimensions = rows.shape
         self.rows = rows
@@ -111,7 +112,7 @@ class Filter:
         lengths, along, largest = np.empty(count, np.float32), np.empty(count), np.empty(count, np.float32)
         measured = lengths, along, largest
         in_blocks(count, ROWS_PER_TASK, lambda a, b: measure_centered(a, b, rows, self.center, *measured))
-        self.order = grouped(rows, BLOCK_SIZE) if group else np.arange(count)
+        self.order = np.arange(count) if order is None else order
         self.lengths = lengths[self.order]
         self.offsets = (offsets - float(self.center.astype(np.float64) @ self.center) / 2 - along)[self.order]
         if beside is not None:
@@ -119,10 +120,9 @@ class Filter:
         scale = int8_scale(largest.max(initial=0).item(), self.offsets)
         if precision is None:
             precision = fastest(count, dimensions)
-            if precision == "int8" and scale * np.sqrt(dimensions / 12) > COARSE * self.lengths.mean():
-                precision = fastest(
-                    0, dimensions
-                )  # all that bytes lose, as if it were uniform within a step, is too much
+            lost = scale * np.sqrt(dimensions / 12)  # by bytes, as if all errors were uniform within a step
+            if precision == "int8" and lost > COARSE * self.lengths.mean():
+                precision = fastest(0, dimensions)
         given = rows, self.order, self.center, self.offsets
         self.operands: Operands
         if precision == "int8":
@@ -154,7 +154,7 @@ class Filter:
         tiles. No two tiles that are looked at at once have a row or a column in common, nor is a row of one a column of
         the other, and the order in which a row is looked at is always the same.
         """
-        count = len(self.rows)
+        count = len(self.order)
 
         def square(top: int, bottom: int) -> None:
             keys = self.operands.product(self.operands.left(slice(top, bottom)), slice(top, bottom))
@@ -180,13 +180,13 @@ class Filter:
     ) -> None:
         """Call `look` with tiles of all pairs of a row of `queries`, a filter made `beside` this one, and a row of this one.
 
-        In threads, of which no two look at the same row of `queries` at once.
+        In threads, of which no two look at the same row of `queries` at once; few queries stay in the caller's, whose
+        products may take all threads.
         """
-        everything = slice(0, len(self.rows))
-        with same_threads(), self.operands.on_one_thread():
-            in_blocks(
-                len(queries.rows), block_size, lambda a, b: self._strip(queries, look, slice(a, b), everything, width)
-            )
+        count, everything = len(queries.order), slice(0, len(self.order))
+        size = min(block_size, max(LEAST_ROWS, -(-count // thread_count())))
+        with same_threads(), self.operands.on_one_thread() if size < count else nullcontext():
+            in_blocks(count, size, lambda a, b: self._strip(queries, look, slice(a, b), everything, width))
 
     def _strips(
         self, look: Callable[[Tile], None], rows: list[slice], columns: list[slice], start: int, stop: int

@@ -12,6 +12,7 @@ from reunite.errors import InputError
 from reunite.neighbors.candidate_kernels import own_products
 from reunite.neighbors.candidates import Candidates
 from reunite.neighbors.filter import BLOCK_SIZE, Filter, Tile
+from reunite.neighbors.grouping import grouped
 from reunite.neighbors.on_device import search_on
 from reunite.neighbors.operands import ROWS_PER_TASK
 from reunite.neighbors.precision import Precision
@@ -91,7 +92,7 @@ def search_itself(
         indices, similarity = _alone(rows, k)
         search_on(device, rows, rows, k - 1, indices, similarity)
         return indices, similarity
-    filter = Filter(rows, precision=precision, group=True)
+    filter = Filter(rows, precision=precision, order=grouped(rows, BLOCK_SIZE))
     candidates = Candidates(filter, filter, k - 1)
     show_tiles(filter, candidates, block_size=block_size)
     return neighbors_of(candidates, rows)
@@ -111,7 +112,7 @@ def search(
     if device is not None:
         search_on(device, asked, rows, k, indices, similarity)
         return indices, similarity
-    filter = Filter(rows, precision=precision, group=True)
+    filter = Filter(rows, precision=precision, order=grouped(rows, BLOCK_SIZE))
     queries = Filter(asked, beside=filter)
     candidates = Candidates(queries, filter, k)
     filter.visit_pairs(queries, candidates.offer, block_size)

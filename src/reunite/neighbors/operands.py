@@ -30,7 +30,7 @@ ROWS_PER_TASK = 256
 
 
 class Operands(ABC):
-    """Rows, in some order, made ready for products, on either side. Offsets and attributes are in that order.
+    """Rows, or some of them, in some order, made ready for products, on either side. Offsets and attributes are in that order.
 
     Attributes:
         levels: what keys stand for. One level is the value of key 1 (keys are multiples of it); more are the values of the keys
@@ -56,9 +56,9 @@ class Operands(ABC):
     def __init__(
         self,
         rows: Float32[np.ndarray, "n d"],
-        order: Int64[np.ndarray, " n"],
+        order: Int64[np.ndarray, " p"],
         center: Float32[np.ndarray, " d"],
-        offsets: Float64[np.ndarray, " n"],
+        offsets: Float64[np.ndarray, " p"],
     ) -> None:
         self.rows, self.order, self.center, self.offsets = rows, order, center, offsets
         self._buffer = per_thread(_Buffer)
@@ -104,12 +104,12 @@ class Float32Operands(Operands):
     def __init__(
         self,
         rows: Float32[np.ndarray, "n d"],
-        order: Int64[np.ndarray, " n"],
+        order: Int64[np.ndarray, " p"],
         center: Float32[np.ndarray, " d"],
-        offsets: Float64[np.ndarray, " n"],
+        offsets: Float64[np.ndarray, " p"],
     ) -> None:
         super().__init__(rows, order, center, offsets)
-        self.remainders = np.zeros(len(rows), np.float32)
+        self.remainders = np.zeros(len(order), np.float32)
         self.offset_errors = UNIT_ROUNDOFF * np.abs(offsets)
         self.sum_error = (rows.shape[1] + 2) * UNIT_ROUNDOFF
 
@@ -153,12 +153,12 @@ class Bfloat16Operands(Operands):
     def __init__(
         self,
         rows: Float32[np.ndarray, "n d"],
-        order: Int64[np.ndarray, " n"],
+        order: Int64[np.ndarray, " p"],
         center: Float32[np.ndarray, " d"],
-        offsets: Float64[np.ndarray, " n"],
+        offsets: Float64[np.ndarray, " p"],
     ) -> None:
         super().__init__(rows, order, center, offsets)
-        count, dimensions = rows.shape
+        count, dimensions = len(order), rows.shape[1]
         rounded = np.empty((count, -(-(dimensions + 4) // 8) * 8), np.int16)  # whole vectors multiply faster
         self.remainders = np.empty(count, np.float32)
         in_blocks(
@@ -214,14 +214,14 @@ class Int8Operands(Operands):
     def __init__(
         self,
         rows: Float32[np.ndarray, "n d"],
-        order: Int64[np.ndarray, " n"],
+        order: Int64[np.ndarray, " p"],
         center: Float32[np.ndarray, " d"],
-        offsets: Float64[np.ndarray, " n"],
+        offsets: Float64[np.ndarray, " p"],
         scale: float,
         beside: Int8Operands | None = None,
     ) -> None:
         super().__init__(rows, order, center, offsets)
-        count, dimensions = rows.shape
+        count, dimensions = len(order), rows.shape[1]
         self.scale: float = scale if beside is None else beside.scale
         needed = np.abs(offsets).max(initial=0) / (127 * 127 * self.scale**2)
         self._extra: int = int(np.ceil(needed)) if beside is None else beside._extra

@@ -8,7 +8,8 @@ from jaxtyping import Float, Float32
 from reunite.errors import InputError
 from reunite.neighbors.candidates import Candidates
 from reunite.neighbors.farthest import Farthest
-from reunite.neighbors.filter import Filter
+from reunite.neighbors.filter import BLOCK_SIZE, Filter
+from reunite.neighbors.grouping import grouped
 from reunite.neighbors.jaccard import check_neighborhood, half_of, neighborhoods, pairs_up_to
 from reunite.neighbors.knn import neighbors_of, show_tiles
 from reunite.neighbors.rerank_kernels import mix
@@ -54,7 +55,7 @@ def rerank(
     if not len(asked) or not len(held) or asked.shape[1] != held.shape[1]:
         raise InputError(f"query and gallery must be rows of the same dimensions; got {asked.shape} and {held.shape}.")
     rows = unit_rows(np.concatenate([asked, held]))
-    filter = Filter(rows, group=True)
+    filter = Filter(rows, order=grouped(rows, BLOCK_SIZE))
     near, far = Candidates(filter, filter, min(max(k1 + 1, k2), len(rows)) - 1), Farthest(filter)
     show_tiles(filter, near, far)
     farthest = np.maximum(2 - 2 * far.smallest(), np.finfo(np.float32).tiny)
