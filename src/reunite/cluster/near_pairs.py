@@ -104,16 +104,22 @@ def _candidates(filter: Filter, limit: float, owners: Int64[np.ndarray, " m"], m
     """All pairs of different owners whose value can be at most `limit`; None if there are more than `most`."""
     limits = _key_limits(filter, limit)
 
-    found: list[Candidates] = []
+    found: list[Candidates] = [(np.empty(0, np.int32), np.empty(0, np.int32))]
+    held = [0]
 
     def collect(tile: Tile) -> None:
-        found.append(collect_near(tile.keys, tile.first_row, tile.first_column, limits, owners, most))
-        if sum(len(rows) for rows, _ in found) > most:
-            raise _TooManyError
+        rows, columns = collect_near(tile.keys, tile.first_row, tile.first_column, limits, owners, most)
+        if len(rows):
+            found.append((rows, columns))
+            held[0] += len(rows)  # between threads, a sum may get lost: the count that decides is below
+            if held[0] > most:
+                raise _TooManyError
 
     try:
         filter.visit(collect)
     except _TooManyError:
+        return None
+    if sum(len(rows) for rows, _ in found) > most:
         return None
     return np.concatenate([rows for rows, _ in found]), np.concatenate([columns for _, columns in found])
 
