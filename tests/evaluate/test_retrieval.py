@@ -223,6 +223,17 @@ def test_parts_of_the_gallery_and_of_the_queries_change_nothing(seed: int, monke
     assert_scores(retrieval_scores(**given_case), expected)
 
 
+@pytest.mark.parametrize("listed", [0, 10**6])
+def test_much_that_would_be_listed_is_ranked_in_float32(listed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(retrieval, "bfloat16_pays", lambda: True)
+    monkeypatch.setattr(retrieval, "MOST_LISTED", listed)
+    monkeypatch.setattr(retrieval, "CloseCalls", lambda *given: asked.append(1) or close_calls.CloseCalls(*given))
+    given_case = case(9)
+    assert_scores(retrieval_scores(**given_case), by_sorting(given_case))
+    assert len(asked) == (listed > 0)
+
+
 @pytest.mark.parametrize("junk", [False, True])
 def test_memory_is_one_block_of_similarities(junk: bool) -> None:
     rng = np.random.default_rng(0)

@@ -14,11 +14,11 @@ from reunite.threads import in_blocks, same_threads, thread_count
 OPERAND_BYTES = 48 * 2**20
 """What the part of the gallery that is looked at together takes in bfloat16."""
 
-MOST_MATCHES = 2**21
-"""Of all queries together: their similarities and counts, 20 bytes each, are held at once."""
+MOST_LISTED = 2**21
+"""Matches of all queries together, 20 bytes each, and images that they ignore, 8 bytes each: all are listed at once."""
 
 MOST_COMPARED = 0.12
-"""Part of the images that may need comparing: beyond, a product in float32 is quicker than single ones."""
+"""Part of the images that may need comparing: beyond, by estimate, a product in float32 is quicker than single ones."""
 
 TRIED = 64
 """Queries that are looked at first, to see how many that is."""
@@ -31,11 +31,12 @@ class CloseCalls:
     """The ranks of the matches of all queries, as exact as the float32 products that decide wherever it is close.
 
     A tile in bfloat16 says of most images that they surely rank before or after a match, see `Filter` for the bound. The others
-    are compared by their own product. Memory is a part of the gallery in bfloat16, and 20 bytes for each match.
+    are compared by their own product. Memory is a part of the gallery in bfloat16, 20 bytes for each match and 8
+    for each image that a query ignores.
 
     Args:
-        query: unit rows.
-        gallery: unit rows.
+        query: unit rows, (q, d).
+        gallery: unit rows, (g, d).
         columns: of the gallery, by identity and camera.
         spans: where in `columns` the identity of each query begins, its camera in it, the next camera and the next identity;
             (q, 4). What lies in the middle is ignored, the rest are matches.

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from reunite.errors import InputError
-from reunite.evaluate.close_calls import MOST_MATCHES, CloseCalls
+from reunite.evaluate.close_calls import MOST_LISTED, CloseCalls
 from reunite.evaluate.retrieval_kernels import score_queries
 from reunite.neighbors.precision import bfloat16_pays
 from reunite.threads import in_blocks, is_fork
@@ -50,7 +50,7 @@ def retrieval_scores(
     Ranks are counted, not sorted: for each match, the images of greater similarity. Where the processor is fast in
     bfloat16, float32 products of single images decide what that leaves open (`reunite.evaluate.close_calls`): the same
     ranks, but for images whose similarities differ by float32 rounding. Time grows with q g d; memory, above the inputs, is
-    one block of similarities or a part of the gallery in bfloat16, 20 bytes for each match, and a copy of a side whose
+    one block of similarities or a part of the gallery in bfloat16, a few bytes for each match, and a copy of a side whose
     rows are not float32 of length one.
 
     Args:
@@ -97,7 +97,7 @@ def retrieval_scores(
     asked, searched = unit_rows(asked), unit_rows(searched[protocol.rows])
     trapezoid = average_precision == "trapezoid"
     scores = None
-    if block_size is None and bfloat16_pays() and not is_fork() and protocol.matches <= MOST_MATCHES:
+    if block_size is None and bfloat16_pays() and not is_fork() and protocol.listed <= MOST_LISTED:
         images = protocol.columns, protocol.bounds, protocol.exclude, protocol.junk
         scores = CloseCalls(asked, searched, *images).scores(trapezoid)
     if scores is None:
@@ -122,7 +122,7 @@ class _Protocol:
 
     Attributes:
         gallery_size: images without junk.
-        matches: of all queries.
+        listed: matches of all queries, and images that one query ignores.
         rows: what of the gallery to compare with: all of it, or the rows that are not junk if those are the smaller half.
             A column below is a position in `gallery[rows]`.
         junk: columns that are ignored for every query.
@@ -172,8 +172,8 @@ class _Protocol:
         low, own_camera, next_camera, high = self.bounds.T
         matches = high - low - (next_camera - own_camera) - (elsewhere & same_identity)
         ignored = next_camera - own_camera + elsewhere
-        self.matches = int(matches.sum())
-        if not self.matches:
+        self.listed = int(matches.sum() + ignored.sum())
+        if not matches.any():
             self._refuse(int(ignored.sum()), bool((high > low).any()), bool((query_camera >= 0).any()))
 
     def _refuse(self, ignored: int, shared: bool, cameras: bool) -> None:

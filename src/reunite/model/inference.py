@@ -33,7 +33,7 @@ from reunite.threads import in_blocks
 Precision = Literal["float32", "bfloat16", "auto"]
 
 CACHED_PIXELS = 8 * 256 * 128
-"""Pixels that a thread takes through the network at once: eight person images, the fastest of 1 to 16."""
+"""Pixels that a thread takes through the network at once: eight person images."""
 
 _CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.Conv2d, Conv2dSame)
 """Exact types: a subclass may compute its weights, as those with weight standardisation do."""
