@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from oracles.features import people
 from reunite.evaluate import close_calls
 from reunite.evaluate.close_calls import CloseCalls
+from reunite.evaluate.close_calls_kernels import count_tile
+from reunite.neighbors.operands import BFLOAT16_LEVELS
 from reunite.types import unit_rows
 
 
@@ -31,3 +34,29 @@ def test_few_images_are_compared_in_float32(monkeypatch: pytest.MonkeyPatch) -> 
     many[:, 0], many[:, 1:] = 0, 2000
     calls = CloseCalls(uniform[:40], uniform, columns, many, np.full(40, -1), np.array([], np.int64))
     assert calls.scores(False) is None
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("error", [0.0, 0.004, 0.3])
+def test_counts_stay_exact_where_every_key_is_as_wrong_as_it_may_be(error: float, seed: int) -> None:
+    """Values are moved by the whole error to either side, and rounded to bfloat16; many are equal."""
+    rng = np.random.default_rng(seed)
+    similarity = np.round(rng.random(500) * (1 - 2 * (seed % 10) / 10), rng.integers(1, 5)).astype(np.float32)
+    own = rng.choice(500, 1 + 2 * seed, replace=False)
+    own = own[np.lexsort((own, -similarity[own]))]
+    value = similarity[own[-1]].astype(float) - similarity + rng.choice([-error, 0, error], 500)
+    keys = torch.from_numpy(value).bfloat16().view(torch.int16).numpy()[None]
+    between = np.zeros(len(own), np.int64)
+    one = np.ones((1, 1), np.float32)
+    bounds, errors = np.array([0, len(own)]), np.array([error])
+    sides, matches = (one, similarity[:, None]), (bounds, own, similarity[own])
+    count_tile(keys, 0, np.arange(500), BFLOAT16_LEVELS, errors, *sides, *matches, between)
+    expected = np.zeros(len(own), np.int64)
+    for image in range(500):
+        ahead = sum(
+            similarity[match] > similarity[image] or (similarity[match] == similarity[image] and match < image)
+            for match in own
+        )
+        if ahead < len(own):
+            expected[ahead] += 1
+    np.testing.assert_array_equal(between, expected)

@@ -89,7 +89,12 @@ class CloseCalls:
 
     def _count(self, filter: Filter, start: int, top: int, bottom: int) -> int:
         """Count a part of the gallery for some of the queries; says how many images had to be compared."""
-        queries = Filter(self._sides[0][top:bottom], beside=filter)
+        bounds, _, similarity = self._matches
+        # Rounding is relative to a value, so zero lies where most images are: at the farthest match.
+        farthest = np.zeros(bottom - top)
+        matched = np.diff(bounds[top : bottom + 1]) > 0
+        farthest[matched] = similarity[bounds[top + 1 : bottom + 1][matched] - 1]
+        queries = Filter(self._sides[0][top:bottom], farthest - 0.5, beside=filter)
         error = queries.slack.astype(np.float64) / 2
         compared: list[int] = []
 

@@ -15,8 +15,11 @@ CACHED_ROWS = 64
 COMPARED_TOGETHER = 2**16
 """Images that are held until they are compared, 16 bytes each."""
 
-BELOW, ABOVE = 1 - 2.0**-8, 1 + 2.0**-8
-"""A value was between these times as large before it was rounded to bfloat16, twice the rounding."""
+SIZE = 0x7FFF
+"""The bits of a bfloat16 besides its sign."""
+
+ABOVE, BELOW = 1 + 2.0**-8, 1 - 2.0**-8
+"""A value that a tile has in bfloat16 divided by these is the least and the most it was before it was rounded to the nearest."""
 
 
 @njit(cache=True, nogil=True)
@@ -143,8 +146,8 @@ def count_tile(
     """Count the images of a tile between the matches of its queries; says how many of them had to be compared.
 
     Of query q, between[bounds[q] + m] counts the images that m of its matches rank before, fewer than all of them. `keys`
-    are those of 1 - similarity in bfloat16, off by at most `error` of the row of the tile besides their rounding.
-    `columns` are those of the gallery that the tile has.
+    are those of how much less similar an image is than the farthest match, in bfloat16, off by at most `error` of the row of
+    the tile besides their rounding. `columns` are those of the gallery that the tile has.
     """
     close, held, compared = np.empty((COMPARED_TOGETHER, 4), np.int32), 0, 0
     for a in range(keys.shape[0]):
@@ -153,41 +156,39 @@ def count_tile(
         count, passed = own.shape[0], between[bounds[q] : bounds[q + 1]]
         if count == 0:
             continue
-        nearest, farthest = 1.0 - np.float64(products[0]), 1.0 - np.float64(products[count - 1])
-        # Keys up to `first` are surely before all matches, keys from `last` on surely after all.
-        # Keys below `least` stand for values smaller than their error, and are taken for it: there are thousands of them.
-        least = int(np.searchsorted(levels, np.float32(error[a])))
-        first = max(int(np.searchsorted(levels, np.float32(max((nearest - error[a]) * BELOW * BELOW, 0.0)))), least) - 1
-        last = min(
-            int(np.searchsorted(levels, np.float32(max(farthest + error[a], 0.0) * ABOVE * ABOVE))) + 1, len(levels)
-        )
-        low, high = np.empty(last - first, np.int32), np.empty(last - first, np.int32)  # of the keys between
+        # An image is ahead of the farthest match by minus its value. Sizes of values are levels: those below `least` do not
+        # say on which side of that match an image is; from `past` on it is ahead of all matches, or behind.
+        ahead = products.astype(np.float64) - np.float64(products[count - 1])
+        least = int(np.searchsorted(levels, np.float32(error[a] * ABOVE))) + 1
+        past = int(np.searchsorted(levels, np.float32((ahead[0] + error[a]) * ABOVE))) + 1
+        low, high = np.empty(past - least + 1, np.int32), np.empty(past - least + 1, np.int32)
         surely, perhaps = 0, 0
-        for level in range(first + 1, last):
+        for level in range(past - 1, least - 2, -1):
             value = np.float64(levels[level])
-            while surely < count and level > least and 1.0 - np.float64(products[surely]) < value / ABOVE - error[a]:
+            while surely < count and ahead[surely] > value / BELOW + error[a]:
                 surely += 1
-            while perhaps < count and 1.0 - np.float64(products[perhaps]) <= value / BELOW + error[a]:
+            while perhaps < count and (level < least or ahead[perhaps] >= value / ABOVE - error[a]):
                 perhaps += 1
-            low[level - first], high[level - first] = surely, perhaps
+            low[level - least + 1], high[level - least + 1] = surely, perhaps
         row = keys[a]
         for j in range(row.shape[0]):
-            key = max(int(row[j]), least)
-            if key >= last:
+            key = int(row[j])
+            if key >= least:
                 continue
-            if key <= first:
+            level = max(key & SIZE, least - 1)
+            if level >= past:
                 passed[0] += 1
                 continue
-            place = low[key - first]
-            if place < high[key - first]:
-                if held == close.shape[0]:
-                    compare(close, first_query, columns, query, gallery, bounds, matches, similarity, between)
-                    compared += held
-                    held = 0
-                close[held, 0], close[held, 1], close[held, 2], close[held, 3] = a, j, place, high[key - first]
-                held += 1
-            elif place < count:
+            place = low[level - least + 1]
+            if place == high[level - least + 1]:
                 passed[place] += 1
+                continue
+            if held == close.shape[0]:
+                compare(close, first_query, columns, query, gallery, bounds, matches, similarity, between)
+                compared += held
+                held = 0
+            close[held, 0], close[held, 1], close[held, 2], close[held, 3] = a, j, place, high[level - least + 1]
+            held += 1
     compare(close[:held], first_query, columns, query, gallery, bounds, matches, similarity, between)
     return compared + held
 
