@@ -19,7 +19,7 @@ SIZE = 0x7FFF
 """The bits of a bfloat16 besides its sign."""
 
 ABOVE, BELOW = 1 + 2.0**-8, 1 - 2.0**-8
-"""A value that a tile has in bfloat16 divided by these is the least and the most it was before it was rounded to the nearest."""
+"""A value that a tile has in bfloat16, divided by these: the least and the most it was before it was rounded to the nearest."""
 
 
 @njit(cache=True, nogil=True)
