@@ -45,7 +45,7 @@ def test_cached_and_uncached_pixels_are_those_of_decode(files: list[Path], worke
     expected = np.stack([decode(path, SIZE) for path in files])
     cached = open_images(given(files), SIZE, workers=workers)
     again = open_images(given(files), SIZE, workers=workers, memory=0)
-    assert cached.cached and not again.cached and len(cached) == len(again) == 9
+    assert cached.kept == "memory" and again.kept == "no" and len(cached) == len(again) == 9
     rows = np.array([8, 0, 3, 3, 5])
     for pixels in (cached, again):
         assert pixels.readable.all() and pixels.broken == ()
@@ -56,8 +56,8 @@ def test_cached_and_uncached_pixels_are_those_of_decode(files: list[Path], worke
 
 
 def test_memory_is_a_limit_in_bytes(files: list[Path]):
-    assert open_images(files, SIZE, memory=9 * BYTES).cached
-    assert not open_images(files, SIZE, memory=9 * BYTES - 1).cached
+    assert open_images(files, SIZE, memory=9 * BYTES).kept == "memory"
+    assert open_images(files, SIZE, memory=9 * BYTES - 1).kept == "no"
 
 
 def test_a_batch_belongs_to_its_reader(files: list[Path]):

@@ -1,13 +1,12 @@
-"""Image files to batches of pixels: each file is decoded once, and a broken one is named."""
+"""Image files to batches of pixels: each file is decoded once where there is room to keep it, and a broken one is named."""
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal, TypeVar
@@ -17,7 +16,9 @@ from jaxtyping import Bool, Int64, UInt8
 from numpy.typing import NDArray
 
 from reunite.errors import ImageError, InputError
-from reunite.images.decoding import Refused, check_size, read_pixels
+from reunite.images.decoding import Pixels8, check_size
+from reunite.images.decoding_threads import Keep, decode_all
+from reunite.images.pixel_cache import PixelCache, StoredPixels
 
 Item = TypeVar("Item")
 
@@ -40,7 +41,9 @@ class Pixels:
         readable: which rows can be read, (n,).
         broken: the others, in the order of the paths.
         workers: threads that decode.
-        store: all decoded images, (n, height, width, 3) uint8 RGB; None where they are decoded again at each reading.
+        store: all decoded images in memory, (n, height, width, 3) uint8 RGB, or None.
+        file: all decoded images in a file, or None.
+        note: why the cache that was asked for could not be made, in a sentence or two for the user; otherwise None.
     """
 
     paths: tuple[str, ...]
@@ -48,12 +51,20 @@ class Pixels:
     readable: Bool[np.ndarray, " n"]
     broken: tuple[BrokenImage, ...]
     workers: int
-    store: UInt8[np.ndarray, "n height width 3"] | None
+    store: UInt8[np.ndarray, "n height width 3"] | None = None
+    file: StoredPixels | None = None
+    note: str | None = None
+    _lost: dict[str, BrokenImage] = field(default_factory=dict, repr=False)  # the only thing here that changes
 
     @property
-    def cached(self) -> bool:
-        """Whether decoded images are kept in memory. The pixels read are the same either way."""
-        return self.store is not None
+    def kept(self) -> Literal["memory", "file", "no"]:
+        """Where decoded images are; "no" decodes again at each reading. The pixels read are the same in all cases."""
+        return "memory" if self.store is not None else "no" if self.file is None else "file"
+
+    @property
+    def lost(self) -> tuple[BrokenImage, ...]:
+        """Files that `read_some` could not read although they were readable when opened: each once, as first noticed."""
+        return tuple(self._lost.copy().values())
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,31 +76,68 @@ class Pixels:
             InputError: a row that is out of range or not readable.
             ImageError: a file that could be read when it was opened and cannot be read now.
         """
-        rows = np.asarray(rows)
-        self._check(rows)
-        if self.store is not None:
-            return self.store[rows]
-        batch = np.empty((len(rows), *self.size, 3), np.uint8)
-        names = [self.paths[row] for row in rows.tolist()]
-        broken = _named(names, _decode_into(batch, names, self.size, self.workers))
-        if broken:
+        batch, lost = self._read(rows)
+        if lost:
+            image = next(iter(lost.values()))
             raise ImageError(
-                f"{broken[0].path} could be read before and cannot now: {broken[0].reason}. "
+                f"{image.path} could be read before and cannot now: {image.reason}. "
                 "Leave image files alone while they are in use, or allow enough memory to keep them decoded."
             )
         return batch
 
-    def _check(self, rows: np.ndarray) -> None:
+    def read_some(
+        self, rows: Int64[np.ndarray, " b"]
+    ) -> tuple[UInt8[np.ndarray, "b height width 3"], Bool[np.ndarray, " b"]]:
+        """As `read`, but goes on without files that cannot be read now, and notes them in `lost`. From any thread.
+
+        Returns:
+            The images, black where a file is lost, and which of them were read.
+
+        Raises:
+            InputError: a row that is out of range, or was not readable when the files were opened.
+        """
+        batch, lost = self._read(rows)
+        was_read = np.ones(len(batch), bool)
+        for place, image in lost.items():
+            batch[place] = 0
+            was_read[place] = False
+            self._lost.setdefault(image.path, image)
+        return batch, was_read
+
+    def _read(self, rows: np.ndarray) -> tuple[np.ndarray, dict[int, BrokenImage]]:
+        """The images, and at which places of the batch they could not be read."""
+        rows = self._checked(rows)
+        if self.store is not None:
+            return self.store[rows], {}
+        batch = np.empty((len(rows), *self.size, 3), np.uint8)
+        # Rows of the file that are not what was written are decoded from the image, like all rows without a file.
+        places = list(range(len(rows))) if self.file is None else self.file.copy(rows, batch)
+        names = [self.paths[rows[place]] for place in places]
+
+        def keep(number: int, pixels: Pixels8) -> None:
+            batch[places[number]] = pixels
+
+        reasons = decode_all(names, self.size, self.workers, keep)
+        return batch, {
+            place: BrokenImage(name, reason)
+            for place, name, reason in zip(places, names, reasons, strict=True)
+            if reason is not None
+        }
+
+    def _checked(self, rows: np.ndarray) -> Int64[np.ndarray, " b"]:
+        rows = np.asarray(rows)
         if rows.ndim != 1 or (rows.dtype.kind not in "iu" and len(rows)):
             raise InputError(f"rows must be a vector of whole numbers; got {rows.dtype} of shape {rows.shape}.")
         outside = rows[(rows < 0) | (rows >= len(self.paths))]
         if len(outside):
             raise InputError(f"rows must be within 0 and {len(self.paths) - 1:,}; got {outside[0]}.")
+        rows = rows.astype(np.int64, copy=False)
         bad = rows[~self.readable[rows]]
         if len(bad):
             raise InputError(
                 f"Row {bad[0]} ({self.paths[bad[0]]}) is not readable; take rows where `readable` is true."
             )
+        return rows
 
 
 def open_images(
@@ -98,16 +146,22 @@ def open_images(
     *,
     on_error: Literal["raise", "skip"] = "raise",
     memory: int = 4 * 2**30,
+    cache: str | Path | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pixels:
-    """Decodes every file once, in threads, and keeps the pixels if they fit into memory.
+    """Decodes every file once, in threads, and keeps the pixels in memory if they fit, or else in a file if there may be one.
 
     Args:
         paths: n image files.
         size: (height, width) that every image is resized to; see `reunite.images.decoding.decode`.
         on_error: "raise" stops at files that cannot be read and names them; "skip" lists them in `Pixels.broken`.
-        memory: bytes that decoded images may take, n * height * width * 3; beyond that none is kept.
+        memory: bytes that decoded images may take, n * height * width * 3; beyond that they are not kept in memory.
+        cache: a folder for a file of the decoded images that are too many for `memory`. Whoever opens the same images at
+            the same size again finds the file and decodes nothing: a run that is resumed, or other processes of the
+            machine. Let one process open the images before the others do, or each will decode them. The file takes as many
+            bytes as the pixels, stays there until somebody deletes it, and also remembers which images are broken. Where it
+            cannot be made (no room, no permission) images are decoded again at each reading and `Pixels.note` says why.
         workers: threads that decode; None is one for each core this process may use.
         progress: called in the caller's thread with the number of files decoded and n.
 
@@ -127,13 +181,33 @@ def open_images(
         raise ImageError("No image files were given; expected at least one.")
     threads = available_cores() if workers is None else workers
     shape = (len(names), height, width, 3)
-    store = np.empty(shape, np.uint8) if np.prod(shape, dtype=np.float64) <= memory else None
-    reasons = _decode_into(store, names, (height, width), threads, progress)
-    broken = _named(names, reasons)
-    if len(broken) == len(names) or (broken and on_error == "raise"):
-        raise ImageError(_complaint(broken, len(names)))
+    store = np.empty(shape, np.uint8) if math.prod(shape) <= memory else None
+
+    def verdicts(keep: Keep | None) -> list[str | None]:
+        reasons = decode_all(names, (height, width), threads, keep, progress)
+        _check_enough(names, reasons, on_error)
+        return reasons
+
+    file, note = None, None
+    if store is not None or cache is None:
+        reasons = verdicts(None if store is None else store.__setitem__)
+    else:
+        place = PixelCache.of(Path(cache), names, (height, width))
+        file = place.find()
+        if file is None:
+            with place.draft() as draft:
+                reasons = verdicts(draft.put)
+                draft.finish(reasons)  # not reached where an error is raised: the user may repair what is at fault
+            file = place.find()  # perhaps another process made it meanwhile, where this one could not
+            note = None if file is not None else _without_cache(draft.failure)
+        elif progress is not None:
+            progress(len(names), len(names))
+        if file is not None:
+            reasons = list(file.reasons)
+            _check_enough(names, reasons, on_error)
     readable = np.array([reason is None for reason in reasons])
-    return Pixels(tuple(names), (height, width), readable, tuple(broken), threads, store)
+    broken = tuple(_named(names, reasons))
+    return Pixels(tuple(names), (height, width), readable, broken, threads, store, file, note)
 
 
 def read_once(
@@ -159,7 +233,7 @@ def read_once(
     for at in range(0, len(names), batch_size):
         batch = names[at : at + batch_size]
         pixels = np.empty((len(batch), *size, 3), np.uint8)
-        reasons = _decode_into(pixels, batch, size, threads)
+        reasons = decode_all(batch, size, threads, pixels.__setitem__)
         readable = np.array([reason is None for reason in reasons])
         broken += _named(batch, reasons)
         seen = at + len(batch)
@@ -225,54 +299,19 @@ def _prefetched(iterable: Iterable[Item], depth: int) -> Iterator[Item]:
         thread.join()
 
 
-def _decode_into(
-    out: np.ndarray | None,
-    names: list[str],
-    size: tuple[int, int],
-    workers: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[str | None]:
-    """Decodes names[i] into out[i], if there is an `out`; for each, the reason why that failed, or None."""
-    reasons: list[str | None] = [None] * len(names)
-
-    def work(rows: range) -> int:
-        for row in rows:
-            try:
-                pixels = read_pixels(names[row], size)
-            except Refused as refused:
-                reasons[row] = str(refused)
-                continue
-            if out is not None:
-                out[row] = pixels
-        return len(rows)
-
-    # Several files a task, because handing over a task costs as much as decoding a thumbnail.
-    step = min(32, max(1, len(names) // (4 * workers)))
-    tasks = [range(at, min(at + step, len(names))) for at in range(0, len(names), step)]
-    done = 0
-    with closing(_in_threads(work, tasks, workers)) as counts:
-        for count in counts:
-            done += count
-            if progress is not None:
-                progress(done, len(names))
-    return reasons
-
-
-def _in_threads(work: Callable[[range], int], tasks: list[range], workers: int) -> Generator[int, None, None]:
-    """The result of each task as it comes. Where that is interrupted, tasks not begun are dropped."""
-    if workers == 1 or len(tasks) <= 1:
-        yield from map(work, tasks)
-        return
-    pool = ThreadPoolExecutor(min(workers, len(tasks)), "reunite-decode")
-    try:
-        for future in as_completed([pool.submit(work, task) for task in tasks]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _named(names: list[str], reasons: list[str | None]) -> list[BrokenImage]:
     return [BrokenImage(name, reason) for name, reason in zip(names, reasons, strict=True) if reason is not None]
+
+
+def _check_enough(names: list[str], reasons: list[str | None], on_error: str) -> None:
+    broken = _named(names, reasons)
+    if len(broken) == len(names) or (broken and on_error == "raise"):
+        raise ImageError(_complaint(broken, len(names)))
+
+
+def _without_cache(failure: str | None) -> str:
+    why = failure or "the file of decoded images was removed as soon as it was made"
+    return f"Decoded images are not kept: {why}. Each is decoded again whenever it is read, which takes longer."
 
 
 def _complaint(broken: list[BrokenImage], count: int) -> str:
