@@ -406,6 +406,19 @@ def test_any_name_is_a_name(files: list[Path], folder: Path, count: list[str]):
     assert len(count) == 13
 
 
+def test_a_file_removed_as_soon_as_it_is_made_is_still_read(files: list[Path], folder: Path):
+    place = PixelCache.of(folder, [str(path) for path in files], SIZE)
+    with place.draft() as draft:
+        for row, pixels in enumerate(decoded(files)):
+            draft.put(row, pixels)
+        made = draft.finish([None] * 9)
+        place.path.unlink()  # by another process that saw none before, and makes room for its own
+    assert made is not None
+    out = np.empty((9, *SIZE, 3), np.uint8)
+    assert made.copy(np.arange(9), out) == []
+    np.testing.assert_array_equal(out, decoded(files))
+
+
 def test_two_drafts_at_once(files: list[Path], folder: Path):
     place = PixelCache.of(folder, [str(path) for path in files], SIZE)
     expected = decoded(files)

@@ -197,9 +197,10 @@ def open_images(
         if file is None:
             with place.draft() as draft:
                 reasons = verdicts(draft.put)
-                draft.finish(reasons)  # not reached where an error is raised: the user may repair what is at fault
-            file = place.find()  # perhaps another process made it meanwhile, where this one could not
-            note = None if file is not None else _without_cache(draft.failure)
+                file = draft.finish(
+                    reasons
+                )  # not reached where an error is raised: the user may repair what is at fault
+                note = None if file is not None else _without_cache(draft.failure)
         elif progress is not None:
             progress(len(names), len(names))
         if file is not None:
@@ -310,8 +311,7 @@ def _check_enough(names: list[str], reasons: list[str | None], on_error: str) ->
 
 
 def _without_cache(failure: str | None) -> str:
-    why = failure or "the file of decoded images was removed as soon as it was made"
-    return f"Decoded images are not kept: {why}. Each is decoded again whenever it is read, which takes longer."
+    return f"Decoded images are not kept: {failure}. Each is decoded again whenever it is read, which takes longer."
 
 
 def _complaint(broken: list[BrokenImage], count: int) -> str:

@@ -136,8 +136,8 @@ class PixelCache:
                 reasons: list[str | None] = [None] * count
                 for row, reason in record["broken"]:
                     reasons[row] = reason
-                sums = np.frombuffer(tail, "<u4", count).astype(np.uint32)
-                return StoredPixels(os.dup(file.fileno()), sums, np.zeros(count, bool), tuple(reasons))
+                sums = np.frombuffer(tail, "<u4", count)
+                return _stored(os.dup(file.fileno()), sums, reasons)
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -181,10 +181,13 @@ class Draft:
         except OSError as error:
             self._fail(error)
 
-    def finish(self, reasons: Sequence[str | None]) -> None:
-        """Completes the file with why images were not put, and gives it its name."""
+    def finish(self, reasons: Sequence[str | None]) -> StoredPixels | None:
+        """Completes the file with why images were not put, and gives it its name; None after a failure.
+
+        What is given stays of use even if another process that makes the same file removes this one at once.
+        """
         if self.failure is not None or self._descriptor is None:
-            return
+            return None
         broken = [(row, reason) for row, reason in enumerate(reasons) if reason is not None]
         record = {"format": FORMAT, "content": self._cache.content, "broken": broken}
         tail = self._sums.tobytes() + json.dumps(record).encode()
@@ -193,8 +196,10 @@ class Draft:
             # Without this, a machine that loses power may keep the name and the length, and lose the pixels.
             os.fsync(self._descriptor)
             os.replace(self._path, self._cache.path)
+            return _stored(os.dup(self._descriptor), self._sums, reasons)
         except OSError as error:
             self._fail(error)
+            return None
 
     def close(self) -> None:
         """Gives back what is held. No thread may be putting."""
@@ -219,9 +224,13 @@ class Draft:
                 f"({needed / 1e9:.1f} GB of pixels, and {SPARED / 1e9:.1f} GB that are left to others)"
             )
             return
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        with suppress(OSError):  # a file system without locks: drafts of the killed stay there
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            with suppress(OSError):  # a file system without locks: drafts of the killed stay there
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if not os.fstat(self._descriptor).st_nlink:  # taken for abandoned before it was locked
+                os.close(self._descriptor)
+                self._descriptor = None
         if hasattr(os, "posix_fallocate"):
             try:
                 os.posix_fallocate(self._descriptor, 0, needed)
@@ -237,6 +246,10 @@ class Draft:
 
     def _fail(self, error: OSError) -> None:
         self.failure = f"{self._cache.path} cannot be written ({error.strerror or error})"
+
+
+def _stored(descriptor: int, sums: np.ndarray, reasons: Sequence[str | None]) -> StoredPixels:
+    return StoredPixels(descriptor, sums.astype(np.uint32), np.zeros(len(sums), bool), tuple(reasons))
 
 
 def _remove_abandoned(folder: Path) -> None:
