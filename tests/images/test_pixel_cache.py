@@ -92,7 +92,13 @@ def test_pixels_from_memory_file_and_images_are_the_same(
     for name, pixels in ways_again.items():
         assert pixels.kept == name.split(",")[0] and pixels.note is None and pixels.lost == ()
         assert pixels.readable.all() and pixels.broken == () and len(pixels) == 9
-        for rows in (np.arange(9), rng.integers(0, 9, 40), np.array([3], np.uint64), np.array([], np.int64), np.array([])):
+        for rows in (
+            np.arange(9),
+            rng.integers(0, 9, 40),
+            np.array([3], np.uint64),
+            np.array([], np.int64),
+            np.array([]),
+        ):
             batch, was_read = pixels.read_some(rows)
             np.testing.assert_array_equal(pixels.read(rows), expected[rows.astype(int)])
             np.testing.assert_array_equal(batch, expected[rows.astype(int)])
