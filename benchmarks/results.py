@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from reunite import Run
+from reunite.train.run import seconds_of
 
 HEADER = (
     "| run | seeds | mAP untrained | mAP trained | rank-1 untrained | rank-1 trained | clusters | identities ARI | minutes |\n"
@@ -28,9 +29,7 @@ def row(runs: list[Run]) -> str:
     before = [json.loads((run.folder / "before.json").read_text("utf-8")) for run in runs]
     histories = [run.history() for run in runs]
     last = [history[-1] for history in histories]
-    minutes = [
-        sum(v for line in history for k, v in line.items() if k.startswith("seconds_")) / 60 for history in histories
-    ]
+    minutes = [sum(map(seconds_of, history)) / 60 for history in histories]
     cells = [
         f"{runs[0].about['name']} on {runs[0].about['dataset']}",
         ", ".join(str(run.about["seed"]) for run in runs),

@@ -10,9 +10,9 @@ import reunite
 SOURCE = Path(reunite.__file__).parent
 ROOMS = [
     "types", "images", "model", "neighbors", "cluster", "identities",
-    "losses", "train", "recipes", "testing", "evaluate", "cli",
+    "losses", "train", "recipes", "testing", "evaluate", "cli", "__main__",
 ]  # fmt: skip
-BASE = {"errors", "files", "threads", "__init__"}
+BASE = {"errors", "files", "threads", "version", "__init__"}
 
 
 def imports_of(file: Path) -> set[str]:

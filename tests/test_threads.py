@@ -150,3 +150,19 @@ def test_a_forked_process_can_go_on_working() -> None:
     """Threads do not survive a fork: a library that keeps a pool of them hangs in the child."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], timeout=300, check=False)
     assert done.returncode == 0
+
+
+def test_a_search_leaves_the_number_of_torch_threads_as_it_was():
+    """Where it differs from numba's, whose threading layer is not started before the first search."""
+    program = (
+        "import numpy, torch; from reunite import nearest_neighbors; torch.set_num_threads(1);"
+        "rows = numpy.eye(200, 8, dtype='f4') + 0.1; nearest_neighbors(rows, 3); print(torch.get_num_threads())"
+    )
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "2",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "1", done.stderr

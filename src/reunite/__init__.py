@@ -43,8 +43,7 @@ from reunite.neighbors import jaccard_graph, nearest_neighbors, rerank
 from reunite.train import SGD, Adam, IdentityBatches, Recipe, Round, ShuffledBatches, load_recipe, train
 from reunite.train.run import Run
 from reunite.types import Clusters, ClusterScores, Dataset, Images, Scores
-
-__version__ = "0.1.0"
+from reunite.version import __version__ as __version__
 
 __all__ = [
     "SGD",

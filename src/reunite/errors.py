@@ -15,7 +15,13 @@ with exit code 2; anything else that escapes is a defect of ours and ends with e
 
 
 class ReuniteError(Exception):
-    """Base of all errors raised by Reunite."""
+    """Base of all errors raised by Reunite.
+
+    Attributes:
+        told: whether another process of the same job says it already.
+    """
+
+    told: bool = False
 
 
 class InputError(ReuniteError, ValueError):

@@ -32,7 +32,13 @@ def thread_count() -> int:
     torch follows `OMP_NUM_THREADS` and `torch.set_num_threads`, numba `NUMBA_NUM_THREADS` and `numba.set_num_threads`; both
     stay within the processors that the process may run on.
     """
-    return int(min(torch.get_num_threads(), numba.get_num_threads()))
+    of_torch = torch.get_num_threads()
+    of_numba = numba.get_num_threads()
+    if (
+        torch.get_num_threads() != of_torch
+    ):  # numba's first answer starts its OpenMP layer, which tells torch's its number
+        torch.set_num_threads(of_torch)
+    return int(min(of_torch, of_numba))
 
 
 def in_blocks(count: int, size: int, kernel: Callable[[int, int], T]) -> list[T]:

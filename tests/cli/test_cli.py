@@ -80,11 +80,11 @@ def test_train_evaluate_embed_report(reunite, walkers, trained, tmp_path):
 
 def test_the_same_command_goes_on_and_another_is_refused(reunite, walkers, trained):
     run, _ = trained
-    before = (run / "checkpoint.safetensors").read_bytes()
+    before = (run / "checkpoints" / "00001.safetensors").read_bytes()
     code, printed, _ = reunite("train", "cluster-contrast-small", walkers, "--out", run, "--device", "cpu", *QUICK)
     assert code == 0
     assert "2 of 2 rounds" in printed
-    assert (run / "checkpoint.safetensors").read_bytes() == before
+    assert (run / "checkpoints" / "00001.safetensors").read_bytes() == before
     code, _, err = reunite("train", "cluster-contrast-small", walkers, "--out", run, *QUICK, "--seed", 1)
     assert code == 2
     assert "another seed" in err

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import resource
+import sys
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 import sklearn.cluster
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from reunite import Recipe, render_walkers, train
@@ -24,7 +28,7 @@ from reunite.cluster import (
     MinimumDistance,
 )
 from reunite.cluster.centroids import centroids
-from reunite.errors import ClusteringError, ImageError, InputError, TrainingError
+from reunite.errors import ClusteringError, ImageError, InputError, RunError, TrainingError
 from reunite.images.transforms import Flip, PadCrop
 from reunite.losses import (
     BatchHardTripletLoss,
@@ -84,7 +88,7 @@ def test_rounds_tell_what_happened(walkers, cpu):
         assert each.labels.shape == (len(walkers.train),)
         assert each.clusters.count >= 2
         assert np.isfinite(each.loss)
-        assert set(each.seconds) == {"embed", "cluster", "train"}
+        assert set(each.seconds) == {"embed", "cluster", "train", "data", "forward", "backward", "update", "keep"}
         np.testing.assert_allclose(np.linalg.norm(each.embeddings, axis=1), 1, atol=1e-5)
     assert [each.learning_rate for each in rounds] == [1e-3, 1e-3, pytest.approx(1e-4)]
 
@@ -463,3 +467,137 @@ def test_options_out_of_range_are_found_before_an_image_is_read(cpu, clusterer):
     nowhere = Images.of(["missing-1.jpg", "missing-2.jpg"])
     with pytest.raises(InputError, match=r"got (2\.0|5|0)\."):
         run(tiny(clusterer=clusterer), nowhere, cpu)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"bn_running": "mean"},
+        {"loss": WeightedSum((IdentityLoss(), BatchHardTripletLoss()), None, ("embedding", "pooled"))},
+        {
+            "loss": ClusterLoss(),
+            "encoder": EncoderSpec("conv4", False, neck="none", image_size=(32, 16), last_stride=2),
+        },
+        {"encoder": EncoderSpec("conv4", False, dropout=0.5, image_size=(32, 16), last_stride=2)},
+    ],
+)
+def test_a_batch_in_parts_is_the_whole_batch(walkers, cpu, changes):
+    """For any loss, batch norm and dropout; steps are small, because rounding differs."""
+    recipe = tiny(rounds=2, optimizer=SGD(lr=1e-5), clusterer=KnownIdentities(), **changes)
+    whole = run(recipe, walkers.train, cpu)
+    parts = run(recipe, walkers.train, cpu, accumulate=2)
+    for (one, weights), (two, others) in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one.losses, two.losses, atol=1e-5)
+        for name in weights:
+            torch.testing.assert_close(weights[name], others[name], atol=1e-5, rtol=1e-5, msg=name)
+    start = untrained(recipe).state_dict()
+    moved = max(
+        float((weights[name].float() - start[name].float()).abs().max()) for name in weights if "blocks" in name
+    )
+    assert moved > 1e-4, "the weights have moved by more than they may differ"
+
+
+def test_parts_need_batch_norm_groups(walkers, cpu):
+    with pytest.raises(InputError, match="Set bn_group_size"):
+        run(tiny(bn_group_size=None), walkers.train, cpu, accumulate=2)
+
+
+class Drawing(ClusterMemory):
+    """A loss that draws from PyTorch's own generator, and one of its own."""
+
+    def forward(self, embeddings, labels):
+        return super().forward(embeddings, labels) * (1 + 0.1 * torch.rand(()))
+
+
+@pytest.mark.parametrize("loss", [Drawing(update="random"), WeightedSum((IdentityLoss(),), None, ("embedding",))])
+def test_resuming_in_the_middle_of_a_round_ends_in_the_same_place(walkers, cpu, loss):
+    dropout = EncoderSpec("conv4", pretrained=False, image_size=(32, 16), last_stride=2, dropout=0.3)
+    recipe = tiny(loss=loss, encoder=dropout, clusterer=BottomUp(merge_percent=0.3), start_from_singletons=True)
+    kept = []
+    whole = run(recipe, walkers.train, cpu, keep=kept.append, keep_every=0)
+    assert [(each.number, each.step) for each in kept] == [(number, step) for number in range(3) for step in range(5)]
+    for checkpoint in kept:
+        rest = run(recipe, walkers.train, cpu, resume=checkpoint)
+        for (one, weights), (two, others) in zip(whole[checkpoint.number :], rest, strict=True):
+            assert same(weights, others)
+            assert np.array_equal(one.labels, two.labels) and np.array_equal(one.losses, two.losses)
+            assert np.array_equal(one.embeddings, two.embeddings)
+            assert same(weights_of(one.loss_module), weights_of(two.loss_module))
+
+
+def test_a_checkpoint_of_something_else_is_refused_with_the_difference(walkers, cpu):
+    kept = next(iter(train(tiny(), walkers.train, seed=0, accelerator=cpu))).checkpoint()
+    fewer = walkers.train.take(np.arange(50))
+    older = dataclasses.replace(kept, about={**kept.about, "version": "0.0.1"})
+    for options, words in (
+        ({"recipe": tiny(rounds=4)}, r"another recipe: it was 'rounds=3,', now it is 'rounds=4,'"),
+        ({"images": fewer}, "another data"),
+        ({"seed": 1}, "another seed: it was '0', now it is '1'"),
+        ({"resume": older}, r"another version: it was '0\.0\.1'"),
+    ):
+        given = {"recipe": tiny(), "images": walkers.train, "seed": 0, "resume": kept, "accelerator": cpu, **options}
+        with pytest.raises(RunError, match=words):
+            next(iter(train(**given)))
+
+
+def test_a_loss_that_is_no_number_stops_at_its_step(walkers, cpu):
+    class Failing(ClusterMemory):
+        calls = 0
+
+        def forward(self, embeddings, labels):
+            Failing.calls += 1
+            return super().forward(embeddings, labels) * (torch.nan if Failing.calls == 7 else 1)
+
+    kept = []
+    with pytest.raises(TrainingError, match=r"Round 1, step 2: the loss is nan"):
+        run(tiny(loss=Failing()), walkers.train, cpu, keep=kept.append, keep_every=0)
+    assert (kept[-1].number, kept[-1].step) == (1, 2), "nothing is kept of the step that failed"
+
+
+def test_an_image_that_is_lost_in_the_middle_of_a_run_is_left_out_and_named(walkers, cpu, tmp_path):
+    paths = []
+    for path in walkers.train.paths:
+        paths.append(tmp_path / path.rsplit("/")[-1])
+        paths[-1].write_bytes(Path(path).read_bytes())
+    images = dataclasses.replace(walkers.train, paths=np.array(list(map(str, paths))))
+    for on_error in ("skip", "raise"):
+        rounds = train(tiny(), images, seed=0, accelerator=cpu, memory=0, on_error=on_error)
+        first = next(rounds)
+        assert not first.broken
+        whole = paths[3].read_bytes()
+        paths[3].write_bytes(b"")
+        try:
+            if on_error == "raise":
+                with pytest.raises(ImageError, match="could be read before"):
+                    list(rounds)
+                continue
+            for each in rounds:
+                assert [broken.path for broken in each.broken] == [str(paths[3])]
+                assert each.labels[3] == -1 and np.isnan(each.embeddings[3]).all()
+                assert np.isfinite(np.delete(each.embeddings, 3, axis=0)).all() and np.isfinite(each.losses).all()
+        finally:
+            paths[3].write_bytes(whole)
+
+
+def test_the_network_may_compute_in_bfloat16(walkers):
+    AcceleratorState._reset_state(True)
+    try:
+        (only,) = train(
+            tiny(rounds=1), walkers.train, seed=0, accelerator=Accelerator(cpu=True, mixed_precision="bf16")
+        )
+    finally:
+        AcceleratorState._reset_state(True)
+    assert only.embeddings.dtype == np.float32 and np.isfinite(only.losses).all()
+    assert all(value.dtype != torch.bfloat16 for value in only.encoder.state_dict().values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc, which only Linux has")
+def test_two_hundred_rounds_take_no_more_memory_than_twenty(walkers, cpu):
+    """Resident memory at the end of rounds, in which nothing but the recipe's own parts is alive."""
+    recipe = tiny(rounds=200, batches=IdentityBatches(identities=4, images=4, iterations=1))
+    resident = []
+    for _ in train(recipe, walkers.train, seed=0, accelerator=cpu):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident.append(pages * resource.getpagesize())
+    assert max(resident[100:]) - max(resident[20:40]) < 20e6

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import pickle
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +18,7 @@ from reunite.images.tracklets import each_alone
 from reunite.model import Encoder, EncoderSpec
 from reunite.recipes import cluster_contrast_small
 from reunite.train import Round
-from reunite.train.checkpoint import Checkpoint
+from reunite.train.checkpoint import Checkpoint, Unfinished
 from reunite.train.run import Run, training_units
 from reunite.types import Images
 
@@ -123,15 +128,122 @@ def test_a_damaged_checkpoint_and_one_that_does_not_fit_are_a_sentence(tmp_path)
     with pytest.raises(RunError, match="no finished round"):
         run.encoder()
     run.save(made(0), {})
-    path = run.folder / "checkpoint.safetensors"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RunError, match="cannot be read"):
-        run.encoder()
-    path.write_bytes(whole)
     other = Run(run.folder, {**run.about, "encoder": {**run.about["encoder"], "backbone": "resnet18"}})
     with pytest.raises(RunError, match="does not fit"):
         other.encoder()
+    (path,) = (run.folder / "checkpoints").iterdir()
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(RunError, match="cannot be read"):
+        run.encoder()
+
+
+class Bomb:
+    """Unpickling it would leave a file."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return (open, (str(self.target), "w"))
+
+
+def test_a_bomb_a_flipped_bit_and_weights_that_are_no_numbers_are_refused(tmp_path):
+    path = tmp_path / "00000.safetensors"
+    made(0).checkpoint().save(path)
+    whole = path.read_bytes()
+    for at in (300, len(whole) // 2, len(whole) - 1):  # in the header, in a weight, in the last tensor
+        flipped = bytearray(whole)
+        flipped[at] ^= 4
+        path.write_bytes(flipped)
+        with pytest.raises(RunError, match=r"damaged|cannot be read|format"):
+            Checkpoint.load(path)
+    path.write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
+    with pytest.raises(RunError, match="cannot be read"):
+        Checkpoint.load(path)
+    torch.save({"state": Bomb(tmp_path / "exploded")}, path)
+    with pytest.raises(RunError, match="cannot be read"):
+        Checkpoint.load(path)
+    assert not (tmp_path / "exploded").exists()
+    broken = made(0)
+    next(broken.encoder.parameters()).data.view(-1)[0] = torch.nan
+    broken.checkpoint().save(path)
+    with pytest.raises(RunError, match=r"not numbers \(NaN or infinite: encoder"):
+        Checkpoint.load(path)
+
+
+def unfinished(number: int, steps: int) -> Checkpoint:
+    done = Unfinished(np.ones(steps, np.float32), np.eye(3, 4, dtype=np.float32), {"embed": 1.0})
+    return dataclasses.replace(made(number).checkpoint(), unfinished=done)
+
+
+def names(run: Run) -> list[str]:
+    return sorted(each.name.split(".")[0] for each in (run.folder / "checkpoints").iterdir())
+
+
+def test_the_last_two_checkpoints_and_the_last_finished_round_are_kept(tmp_path):
+    run = Run.create(tmp_path / "run", RECIPE, seed=0, data="abc", facts=FACTS)
+    run.keep(unfinished(0, 2))
+    assert names(run) == ["00000-0000002"] and run.history() == []
+    run.save(made(0), {})
+    run.save(made(1), {})
+    assert names(run) == ["00000", "00001"]
+    for steps in (3, 6, 9):
+        run.keep(unfinished(2, steps))
+    assert names(run) == ["00001", "00002-0000006", "00002-0000009"]
+    assert [line["round"] for line in run.history()] == [0, 1]
+    latest = run.checkpoint()
+    assert (latest.number, latest.step, latest.unfinished.seconds) == (2, 9, {"embed": 1.0})
+    for one, other in zip(run.encoder().state_dict().values(), made(1).encoder.state_dict().values(), strict=True):
+        assert torch.equal(one, other), "that of the last finished round"
+    damaged = []
+    (run.folder / "checkpoints" / "00002-0000009.safetensors").write_bytes(b"")
+    assert run.checkpoint(damaged.append).step == 6
+    assert len(damaged) == 1 and "00002-0000009" in damaged[0]
+    with pytest.raises(RunError, match="cannot be read"):
+        run.checkpoint()
+    for each in (run.folder / "checkpoints").iterdir():
+        each.write_bytes(b"")
+    with pytest.raises(RunError, match="cannot be read"):
+        run.checkpoint(damaged.append)
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", RECIPE, seed=0, data="abc", facts=FACTS)
+    run.save(made(0), {})
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys.modules[Checkpoint.__module__], "save_file", full)
+    with pytest.raises(
+        RunError, match=r"no room for the checkpoint of round 1 in .* it goes on from 00000\.safetensors"
+    ):
+        run.save(made(1), {})
+    assert names(run) == ["00000"] and run.checkpoint().number == 0
+    monkeypatch.undo()
+    run.save(made(1), {})
+    assert [line["round"] for line in run.history()] == [0, 1]
+
+
+def test_a_disk_that_is_really_full(tmp_path):
+    """As the one before, on a file system of twelve megabytes: whatever the library that writes does about it."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(small)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        run = Run.create(small / "run", RECIPE, seed=0, data="abc", facts=FACTS)
+        run.save(made(0), {})
+        (small / "filler").write_bytes(bytes(shutil.disk_usage(small).free - 4096))
+        with pytest.raises(RunError, match="no room"):
+            run.save(made(1), {})
+        assert run.checkpoint().number == 0
+        (small / "filler").unlink()
+        run.save(made(1), {})
+        assert run.checkpoint().number == 1
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_training_units_come_back_in_their_order(tmp_path):

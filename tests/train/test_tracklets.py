@@ -22,6 +22,7 @@ from reunite.train import SGD, IdentityBatches, ShuffledBatches
 from reunite.train.describe import set_field
 from reunite.train.inputs import Source, inputs
 from reunite.train.run import Run, training_units
+from reunite.train.shares import share_of
 from reunite.types import Images
 
 
@@ -104,9 +105,10 @@ def test_batches_hold_ordered_frames_of_the_right_tracklets(walkers, cpu):
     source = Source.of(recipe, images, pixels)
     assert source.frames == 2
     labels = np.arange(len(source.units))
-    for batch in inputs(recipe, source, labels, 0, 0):
-        assert batch.images.shape == (8, 2, 32, 16, 3)
-        for frames, number in zip(batch.images.numpy(), batch.rows.tolist(), strict=True):
+    for batch in inputs(recipe, source, labels, 0, 0, lambda size: share_of(size, None), cpu.device):
+        pictures = batch.on(cpu.device)
+        assert pictures.shape == (8, 2, 32, 16, 3)
+        for frames, number in zip(pictures.numpy(), batch.rows.tolist(), strict=True):
             own = pixels.read(source.units.frames_of(number))
             places = [next(i for i, each in enumerate(own) if (each == frame).all()) for frame in frames]
             assert places == sorted(places)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from reunite.train.run import seconds_of
 from reunite.types import Scores
 
 console = Console(highlight=False)
@@ -47,7 +48,7 @@ def scores_dict(scores: Scores) -> dict[str, Any]:
 
 def round_line(line: dict[str, Any], rounds: int) -> str:
     """One finished round in one line."""
-    seconds = sum(value for name, value in line.items() if name.startswith("seconds_"))
+    seconds = seconds_of(line)
     parts = [
         f"round {line['round'] + 1:>{len(str(rounds))}}/{rounds}",
         f"{line['clusters']:,} clusters",

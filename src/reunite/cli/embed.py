@@ -24,7 +24,7 @@ from reunite.cli.options import (
     frames_of,
     on_error_of,
 )
-from reunite.cli.parts import checkpoint_mark, embed_in_parts
+from reunite.cli.parts import embed_in_parts
 from reunite.errors import InputError
 from reunite.files import replacing
 from reunite.images.fingerprint import fingerprint
@@ -57,9 +57,7 @@ def embed(
     every, split = every_image(images.read(data))
     units = each_alone(every) if frames is None else group_tracklets(every, np.unique(split, return_inverse=True)[1])
     kind = "images" if frames is None else f"tracklets{frames.test}{frames.mean_of}"
-    parts = out.with_name(
-        f".{out.name}.{fingerprint(every.take(units.rows))}.{checkpoint_mark(run)}.{kind}.{computed_in}"
-    )
+    parts = out.with_name(f".{out.name}.{fingerprint(every.take(units.rows))}.{opened.mark}.{kind}.{computed_in}")
     with counting("embedding") as progress:
         files = embed_in_parts(
             encoder,

@@ -16,7 +16,7 @@ from reunite.cli.display import console, counting, errors
 from reunite.cli.embed import every_image
 from reunite.cli.identity_files import Result, summary, write_identity_mot, write_tables
 from reunite.cli.options import Device, OnBox, Rate, accelerator_of, on_error_of
-from reunite.cli.parts import checkpoint_mark, embed_in_parts
+from reunite.cli.parts import embed_in_parts
 from reunite.errors import InputError
 from reunite.evaluate.identity_page import IdentityStory, identity_page, identity_result
 from reunite.files import replacing
@@ -67,7 +67,7 @@ def identify(
     tracks = group_tracklets(every)
     if (every.track < 0).all():
         raise InputError(f"{data} has no tracks. Pass a tracker's output, or a table with a track column.")
-    frames = _embedded(encoder, tracks, out, checkpoint_mark(run), skip)
+    frames = _embedded(encoder, tracks, out, opened.mark, skip)
     usable = np.logical_or.reduceat(np.isfinite(frames[:, 0]), tracks.starts[:-1])
     if not usable.any():
         raise InputError(f"None of the {len(tracks):,} tracks in {data} has a frame that can be read.")

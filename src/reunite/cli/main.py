@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Annotated
 
@@ -48,14 +49,21 @@ def options(
 def main() -> None:
     """Runs the command line; the entry point of the `reunite` program."""
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries would bury our one line
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except ReuniteError as error:
-        errors.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True, highlight=False)
+        if not error.told:
+            errors.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
-        errors.print("stopped; the same command goes on from the last finished round")
+        errors.print("stopped; the same command goes on from the last checkpoint")
         sys.exit(130)
+
+
+def _stop(number: int, frame: object) -> None:
+    errors.print("stopped; the same command goes on from the last checkpoint")
+    sys.exit(128 + number)
 
 
 def _plain(text: str) -> str:

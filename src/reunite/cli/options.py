@@ -69,21 +69,24 @@ def frames_of(run: Run, as_tracklets: bool | None) -> Frames | None:
     return (run.tracklets or Frames()) if wanted else None
 
 
-def accelerator_of(device: str | None) -> Accelerator:
-    """An accelerator on that device.
+def accelerator_of(device: str | None, precision: str = "float32") -> Accelerator:
+    """An accelerator on that device, that trains in that precision.
 
     Raises:
         InputError: PyTorch does not know the device, or this machine does not have it.
     """
+    if precision not in ("float32", "bfloat16"):
+        raise InputError(f"--precision must be float32 or bfloat16; got {precision!r}.")
+    mixed = "bf16" if precision == "bfloat16" else None
     if device is None:
-        return Accelerator()
+        return Accelerator(mixed_precision=mixed)
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"Device {device!r} is not to be had here ({str(error).splitlines()[0]}).") from error
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
-    return Accelerator(cpu=device == "cpu")
+    return Accelerator(cpu=device == "cpu", mixed_precision=mixed)
 
 
 def recipe_of(text: str, settings: list[str]) -> Recipe:

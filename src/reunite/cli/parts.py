@@ -41,9 +41,3 @@ def embed_in_parts(
                 np.save(file, found)
         progress(stop, len(units))
     return parts
-
-
-def checkpoint_mark(run: Path) -> str:
-    """Tells one checkpoint from another, so that parts of two encoders never meet."""
-    about = (run / "checkpoint.safetensors").stat()
-    return f"{about.st_size:x}{about.st_mtime_ns:x}"

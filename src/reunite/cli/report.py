@@ -19,7 +19,7 @@ from reunite.evaluate.report import report as page_of
 from reunite.files import replacing
 from reunite.images.tracklets import Frames, Tracklets
 from reunite.model import embed
-from reunite.train.run import Run, training_units
+from reunite.train.run import Run, seconds_of, training_units
 from reunite.types import Dataset, Scores
 
 
@@ -105,7 +105,7 @@ def read_scores(path: Path) -> Scores | None:
 
 
 def _facts(run: Run, dataset: Dataset) -> dict[str, str]:
-    seconds = sum(value for line in run.history() for name, value in line.items() if name.startswith("seconds_"))
+    seconds = sum(map(seconds_of, run.history()))
     about = run.about
     return {
         "data": f"{about['path']} ({dataset.note})",

@@ -124,25 +124,47 @@ def embed_twice(
     *,
     starts: Int64[np.ndarray, " m1"] | None = None,
     mean_of: MeanOf = "pooled",
+    on_error: Literal["raise", "skip"] = "raise",
 ) -> tuple[Float32[np.ndarray, "m d"], Float32[np.ndarray, "m e"]]:
     """What tests see, as `embed_pixels` gives it, and the unit embedding that losses see, from one pass.
 
-    Both are the same array unless the encoder tests with another feature than it trains with.
+    Both are the same array unless the encoder tests with another feature than it trains with. With on_error="skip", rows of
+    images, or of tracklets all of whose frames, have become unreadable are NaN.
     """
     heads: tuple[Head, ...] = (encoder.tested, lambda features: features.unit)
     if encoder.spec.test_feature == "embedding":
         heads = heads[:1]
-    given = _opened(pixels, rows, starts, batch_size)
-    found = _pass(encoder, given, mean_of, heads, _counting(progress, len(rows)), encoder.pooled)[1]
+    given = _opened(pixels, rows, starts, batch_size, on_error)
+    numbers, found = _pass(encoder, given, mean_of, heads, _counting(progress, len(rows)), encoder.pooled)
+    count = len(rows) if starts is None else len(starts) - 1
+    if len(numbers) < count:
+        found = [_spread(each, numbers, count) for each in found]
     return found[0], found[-1]
 
 
-def _opened(pixels: Pixels, rows: np.ndarray, starts: np.ndarray | None, batch_size: int) -> Iterator[_Given]:
+def _spread(found: np.ndarray, numbers: np.ndarray, count: int) -> np.ndarray:
+    result = np.full((count, found.shape[1]), np.nan, found.dtype)
+    result[numbers] = found
+    return result
+
+
+def _opened(
+    pixels: Pixels,
+    rows: np.ndarray,
+    starts: np.ndarray | None,
+    batch_size: int,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> Iterator[_Given]:
     ends = np.arange(1, len(rows) + 1) if starts is None else starts[1:]
     owners = np.searchsorted(ends, np.arange(len(rows)), "right")
     for at in range(0, len(rows), batch_size):
         done = min(at + batch_size, len(rows))
-        yield _Given(pixels.read(rows[at:done]), owners[at:done], int(np.searchsorted(ends, done, "right")), done)
+        finished = int(np.searchsorted(ends, done, "right"))
+        if on_error == "raise":
+            yield _Given(pixels.read(rows[at:done]), owners[at:done], finished, done)
+            continue
+        images, there = pixels.read_some(rows[at:done])
+        yield _Given(images if there.all() else images[there], owners[at:done][there], finished, done)
 
 
 def _counting(progress: Count | None, total: int) -> Callable[[int], None]:

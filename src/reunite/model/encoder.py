@@ -165,20 +165,23 @@ class Encoder(nn.Module):
         features = self.features(images)
         return features.unit if self.training else self.tested(features)
 
-    def features(self, images: Shaped[Tensor, "b ..."], mean_of: MeanOf = "pooled") -> Features:
+    def features(
+        self, images: Shaped[Tensor, "b ..."], mean_of: MeanOf = "pooled", dropout: float | None = None
+    ) -> Features:
         """All three vectors of each image or tracklet, for methods that train on one and search with another.
 
         Args:
             images: as `forward` takes them; with one more dimension after the first, (b, t, ...), tracklets of t frames.
             mean_of: what is averaged over the frames of a tracklet, see `reunite.images.tracklets.Frames`.
+            dropout: of `unit` in training; None is as the encoder has it.
         """
         count = images.shape[1] if images.ndim == 5 else 1
         pooled = self.pooled(images.flatten(0, 1) if images.ndim == 5 else images)
         if mean_of == "pooled":
-            return self.head(_mean(pooled, count))
+            return self.head(_mean(pooled, count), dropout)
         each = self.head(pooled, dropout=0.0)
         unit = each.unit if count == 1 else F.normalize(_mean(each.unit, count), dim=1)
-        return Features(_mean(pooled, count), _mean(each.embedding, count), self._dropped(unit, self.spec.dropout))
+        return Features(_mean(pooled, count), _mean(each.embedding, count), self.dropped(unit, dropout))
 
     def pooled(self, images: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b p"]:
         """What comes out of backbone and pooling, for images as `forward` takes them."""
@@ -188,7 +191,12 @@ class Encoder(nn.Module):
         """What comes after pooling: neck, norm and, in training, dropout (None: as the encoder has it)."""
         embedding = self.neck(pooled)
         unit = F.normalize(embedding.float(), dim=1)
-        return Features(pooled, embedding, self._dropped(unit, self.spec.dropout if dropout is None else dropout))
+        return Features(pooled, embedding, self.dropped(unit, dropout))
+
+    def dropped(self, unit: Float[Tensor, "b d"], dropout: float | None = None) -> Float[Tensor, "b d"]:
+        """After dropout, in training (None: as the encoder has it)."""
+        dropout = self.spec.dropout if dropout is None else dropout
+        return F.dropout(unit, dropout, self.training) if dropout else unit
 
     def tested(self, features: Features) -> Float[Tensor, "b d"]:
         """The vector that clustering, search and tests see."""
@@ -200,9 +208,6 @@ class Encoder(nn.Module):
         for part in self._frozen:
             part.eval()
         return self
-
-    def _dropped(self, unit: Float[Tensor, "b d"], dropout: float) -> Float[Tensor, "b d"]:
-        return F.dropout(unit, dropout, self.training) if dropout else unit
 
     def _pooled(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         features = self.backbone(images)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,9 +31,14 @@ class Round:
         labels: (n,) cluster of each image or tracklet, numbered by first member; -1 is noise.
         loss: mean over the round's batches.
         learning_rate: of this round.
-        seconds: time spent on "embed", "cluster" and "train".
+        seconds: time spent on "embed", "cluster" and "train"; of the latter, on waiting for "data", "forward", "backward",
+            "update" (optimizer and memory) and "keep" (looking at losses, checkpoints).
         loss_module: the loss as it was trained with, its memory included.
         optimizer: with its state; both are what `checkpoint` needs beside the encoder.
+        about: recipe, seed, data and version, which a checkpoint keeps.
+        images_per_second: that training took, all processes together.
+        losses: of the round's batches, (k,).
+        memory: bytes at the peak of the round: "memory" of this process, "device_memory" on a GPU.
     """
 
     number: int
@@ -46,6 +52,10 @@ class Round:
     seconds: dict[str, float]
     loss_module: nn.Module
     optimizer: torch.optim.Optimizer
+    about: Mapping[str, str] = field(default_factory=dict)
+    images_per_second: float = 0.0
+    memory: Mapping[str, int] = field(default_factory=dict)
+    losses: Float32[np.ndarray, " k"] = field(default_factory=lambda: np.empty(0, np.float32))
 
     @property
     def images(self) -> Images:
@@ -59,4 +69,4 @@ class Round:
 
     def checkpoint(self) -> Checkpoint:
         """Everything the next round depends on."""
-        return Checkpoint.of(self.number, self.labels, self.encoder, self.loss_module, self.optimizer)
+        return Checkpoint.of(self.number, self.labels, self.encoder, self.loss_module, self.optimizer, self.about)

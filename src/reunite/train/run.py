@@ -5,7 +5,8 @@ scores.jsonl             a line per round: loss, clusters, noise, scores, second
 labels/000.npy           the clusters of each round, in the order of images.json
 images.json              paths of the training images, or of one frame of each training tracklet
 before.json              retrieval scores of the untrained encoder, where the data has a test
-checkpoint.safetensors   weights, optimizer, labels of the last finished round
+checkpoints/00000.safetensors           weights, optimizer, labels after a round: of the last one, or the last two
+checkpoints/00001-0000040.safetensors   likewise in the middle of a round, after 40 of its steps
 scores.json              the last evaluation, written by `reunite evaluate`
 report.html              written by `reunite report`
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,20 @@ from typing import Any
 import numpy as np
 
 from reunite.errors import RunError
-from reunite.files import replacing
+from reunite.files import remove_leftovers, replacing
 from reunite.images.tracklets import Frames, Tracklets, each_alone, group_tracklets
 from reunite.model.encoder import Encoder, EncoderSpec
-from reunite.train.checkpoint import Checkpoint
+from reunite.train.checkpoint import Checkpoint, check_same
+from reunite.train.kept import Kept
 from reunite.train.parse import load_recipe
 from reunite.train.recipe import Recipe
 from reunite.train.rounds import Round
 from reunite.types import Images
 
-FORMAT = 1
+FORMAT = 2
+STAGES = ("embed", "cluster", "train")
+"""What the time of a round is spent on; scores.jsonl has parts of these as well, and what a test took."""
+
 MUST_AGREE = ("format", "recipe", "seed", "data")
 """What a run can only be resumed with unchanged."""
 
@@ -74,7 +79,8 @@ class Run:
         }
         if (path / "run.json").is_file():
             run = cls.open(path)
-            _check_same(run, about)
+            check_same(f"{str(path)!r}", run.about, {key: about[key] for key in MUST_AGREE})
+            remove_leftovers(path)
             return run
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunError(f"{str(path)!r} exists and is not a run folder. Choose another --out, or empty it.")
@@ -101,8 +107,16 @@ class Run:
             raise RunError(f"{str(path)!r} has format {about.get('format')}; this version reads {FORMAT}.")
         return cls(path, about)
 
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Keeps the middle of a round.
+
+        Raises:
+            RunError: there is no room on the disk.
+        """
+        self._kept.save(checkpoint)
+
     def save(self, round_: Round, scores: dict[str, Any]) -> dict[str, Any]:
-        """Keeps a finished round. A stop at any moment leaves either this round or the one before, whole.
+        """Keeps a finished round. A stop at any moment leaves either this round or what was kept before, whole.
 
         Args:
             round_: what `train` yielded.
@@ -110,39 +124,43 @@ class Run:
 
         Returns:
             The round's line in scores.jsonl.
+
+        Raises:
+            RunError: there is no room on the disk.
         """
         history = [line for line in self._lines() if line["round"] < round_.number]
         history.append({**summary(round_), **scores})
-        if round_.number == 0:
-            write_json(self.folder / "images.json", round_.images.paths.tolist())
-        with replacing(self.folder / "labels" / f"{round_.number:03d}.npy") as temporary, open(temporary, "wb") as file:
-            np.save(file, round_.labels)
-        with replacing(self.folder / "scores.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in history), "utf-8")
-        round_.checkpoint().save(self.folder / "checkpoint.safetensors")
+        labels = self.folder / "labels" / f"{round_.number:03d}.npy"
+        with self._kept.room(f"the labels and scores of round {round_.number}"):
+            if round_.number == 0:
+                write_json(self.folder / "images.json", round_.images.paths.tolist())
+            with replacing(labels) as temporary, open(temporary, "wb") as file:
+                np.save(file, round_.labels)
+            with replacing(self.folder / "scores.jsonl") as temporary:
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in history), "utf-8")
+        self._kept.save(round_.checkpoint())
         return history[-1]
 
-    def checkpoint(self) -> Checkpoint | None:
-        """The last finished round, or None before the first."""
-        path = self.folder / "checkpoint.safetensors"
-        return Checkpoint.load(path) if path.is_file() else None
+    def checkpoint(self, damaged: Callable[[str], None] | None = None) -> Checkpoint | None:
+        """The state to go on from, of the last finished round or later; None at the beginning. `damaged` as in `Kept`."""
+        return self._kept.newest(self._kept.paths(), damaged)
 
     def history(self) -> list[dict[str, Any]]:
         """A dictionary per finished round, oldest first."""
-        last = self.checkpoint()
-        return [] if last is None else [line for line in self._lines() if line["round"] <= last.number]
+        finished = self._kept.finished()
+        return [line for line in self._lines() if line["round"] <= int(finished[-1].stem)] if finished else []
 
     def labels(self, number: int) -> np.ndarray:
         """The clusters of a round."""
         return np.load(self.folder / "labels" / f"{number:03d}.npy")
 
     def encoder(self) -> Encoder:
-        """The encoder of the last checkpoint.
+        """The encoder after the last finished round; scores on a test never choose it.
 
         Raises:
             RunError: no round has been finished yet, or the checkpoint does not fit.
         """
-        checkpoint = self.checkpoint()
+        checkpoint = self._kept.newest(self._kept.finished())
         if checkpoint is None:
             raise RunError(f"{str(self.folder)!r} has no finished round yet; run `reunite train` again to go on.")
         encoder = dataclasses.replace(self.spec, pretrained=False, weights=None).build()
@@ -157,6 +175,17 @@ class Run:
         return load_recipe(self.about["recipe"], trust)
 
     @property
+    def newest(self) -> Path | None:
+        """The file of the last checkpoint."""
+        return next(reversed(self._kept.paths()), None)
+
+    @property
+    def mark(self) -> str:
+        """Tells the encoder after one round from that after another."""
+        about = self._kept.finished()[-1].stat()
+        return f"{about.st_size:x}{about.st_mtime_ns:x}"
+
+    @property
     def spec(self) -> EncoderSpec:
         """The encoder as a value."""
         return EncoderSpec(**{name: _tuple(value) for name, value in self.about["encoder"].items()})
@@ -166,6 +195,10 @@ class Run:
         """How the recipe looks at tracklets; None where it trains on images."""
         kept = self.about.get("tracklets")
         return Frames(**kept) if kept else None
+
+    @property
+    def _kept(self) -> Kept:
+        return Kept(self.folder / "checkpoints")
 
     def _lines(self) -> list[dict[str, Any]]:
         path = self.folder / "scores.jsonl"
@@ -183,8 +216,15 @@ def summary(round_: Round) -> dict[str, Any]:
         "images": len(round_.images),
         "broken": len(round_.broken),
         "learning_rate": round_.learning_rate,
+        "images_per_second": round(round_.images_per_second, 1),
+        **{f"peak_{name}": value for name, value in round_.memory.items()},
         **{f"seconds_{stage}": value for stage, value in round_.seconds.items()},
     }
+
+
+def seconds_of(line: dict[str, Any]) -> float:
+    """What a round took without its test, of its line in scores.jsonl."""
+    return float(sum(line.get(f"seconds_{stage}", 0.0) for stage in STAGES))
 
 
 def training_units(run: Run, images: Images) -> Tracklets:
@@ -207,20 +247,6 @@ def training_units(run: Run, images: Images) -> Tracklets:
     number = np.empty(len(images), np.int64)
     number[units.rows] = units.owners
     return units.take(number[rows])
-
-
-def _check_same(run: Run, about: dict[str, Any]) -> None:
-    for key in MUST_AGREE:
-        was, now = run.about.get(key), about[key]
-        if was == now:
-            continue
-        if key == "recipe":
-            pairs = zip(str(was).splitlines(), str(now).splitlines(), strict=False)
-            was, now = next((pair for pair in pairs if pair[0] != pair[1]), (was, now))
-        raise RunError(
-            f"{str(run.folder)!r} holds a run with another {key}: it was {str(was).strip()!r}, now it is "
-            f"{str(now).strip()!r}. Go on with the old one, or choose another --out."
-        )
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,10 +1,11 @@
-"""What changes while a recipe trains, network, loss and optimizer, and how a batch changes it."""
+"""What changes while a recipe trains: network, loss and optimizer, round by round."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,52 +14,36 @@ from torch import Tensor, nn
 
 from reunite.cluster.centroids import centroids
 from reunite.errors import TrainingError
-from reunite.images.tracklets import MeanOf
-from reunite.losses.protocol import Begins, Updates, ask, asked
-from reunite.model.batch_norm import group_batch_norm
-from reunite.model.encoder import Encoder, Features
-from reunite.train.checkpoint import Checkpoint
+from reunite.losses.protocol import Begins, asked
+from reunite.model.batch_norm import group_batch_norm, trained_norms
+from reunite.model.encoder import Encoder
+from reunite.train.checkpoint import Checkpoint, Unfinished
+from reunite.train.inputs import Batch
+from reunite.train.processes import Processes
 from reunite.train.randomness import BEGIN, NETWORK, seeded
 from reunite.train.recipe import Recipe
+from reunite.train.shares import Share, share_of
+from reunite.train.step import Network, State, take_step
+from reunite.train.timing import Clock
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("decode", "embed", "cluster", "train"), what is done and what there is to do."""
 
+STEPS = ("data", "forward", "backward", "update", "keep")
+"""What the time of a step is spent on."""
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """A batch on its way to the network."""
-
-    images: Tensor  # augmented uint8, (b, t, height, width, 3): t frames of each image or tracklet
-    labels: Tensor
-    rows: Tensor
-    epoch: int
-    total: int  # batches in the round, as far as known
-
-
-class _TrainingFeatures(nn.Module):
-    """An encoder that gives all its features, as the module that accelerate wraps."""
-
-    def __init__(self, encoder: Encoder, mean_of: MeanOf):
-        super().__init__()
-        self.encoder = encoder
-        self.mean_of = mean_of
-
-    def forward(self, batch: Tensor) -> Features:
-        return self.encoder.features(batch, self.mean_of)
+STEPS_UNSEEN = 16
+"""Steps on a GPU between two looks at their losses: each look waits for it."""
 
 
 @dataclass(eq=False)
-class Session:
-    """The things that change while training: network, loss and optimizer."""
+class Session(State):
+    """The things that change while training, over all rounds."""
 
     recipe: Recipe
     seed: int
-    accelerator: Accelerator
-    encoder: Encoder
-    network: nn.Module  # the encoder's features as accelerate prepared them
-    loss: nn.Module
-    optimizer: torch.optim.Optimizer
+    about: Mapping[str, str]
+    images: int = 0  # that went through the network in this round, in this process's lifetime
 
     @classmethod
     def of(
@@ -67,8 +52,11 @@ class Session:
         encoder: Encoder,
         seed: int,
         accelerator: Accelerator,
+        processes: Processes,
+        about: Mapping[str, str],
         resume: Checkpoint | None,
         frames: int = 1,
+        compiled: bool = False,
     ) -> Session:
         """Everything as the first round finds it, or as a checkpoint left it. The recipe's loss is copied.
 
@@ -82,10 +70,18 @@ class Session:
         loss = copy.deepcopy(recipe.loss).to(accelerator.device)
         if resume is not None:
             resume.restore(encoder, loss)
-        network, optimizer = accelerator.prepare(_TrainingFeatures(encoder, mean_of), _optimizer(recipe, encoder, loss))
+        group = recipe.bn_group_size if trained_norms(encoder) else 1
+        network = Network(encoder, mean_of, group, recipe.bn_running, compiled)
+        optimizer = accelerator.prepare(_optimizer(recipe, encoder, loss))
         if resume is not None:
             resume.restore_optimizer(optimizer)
-        return cls(recipe, seed, accelerator, encoder, network, loss, optimizer)
+        clock = Clock(accelerator.device)
+        return cls(accelerator, processes, network, loss, optimizer, clock, recipe, seed, about)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The network that is trained."""
+        return self.network.encoder
 
     def begin_round(self, embeddings: np.ndarray, labels: np.ndarray, previous: np.ndarray, number: int) -> None:
         """Tells the loss what the clusters are, and the optimizer what there is to train."""
@@ -110,43 +106,84 @@ class Session:
             optimizer.state.update({each: value for each, value in self.optimizer.state.items() if each in known})
         return optimizer
 
-    def train_round(self, inputs: Iterator[Batch], number: int, tell: Progress) -> float:
-        """One step for each batch; the mean loss.
+    def train_round(
+        self,
+        inputs: Iterator[Batch],
+        number: int,
+        tell: Progress,
+        resume: Checkpoint | None = None,
+        keep: Callable[[np.ndarray], None] | None = None,
+    ) -> np.ndarray:
+        """One step for each batch; the losses, (k,) float32, those from before a stop included.
+
+        Args:
+            inputs: the batches that are left.
+            number: of the round.
+            tell: progress.
+            resume: the middle of this round, to go on from.
+            keep: called with the losses so far after every step, or every few where losses are not looked at more often.
 
         Raises:
-            TrainingError: it is not finite.
+            TrainingError: a loss is not finite.
         """
-        losses = []
-        self.network.train()
+        begun = None if resume is None else resume.unfinished
+        losses: list[np.ndarray] = [np.empty(0, np.float32) if begun is None else begun.losses]
+        self.images, self._resumed = 0, self.clock.seconds()
+        self.encoder.train()
+        every = STEPS_UNSEEN if self.accelerator.device.type == "cuda" else 1
+        if keep is not None and begun is None:
+            keep(losses[0])
         with seeded(self.seed, NETWORK, number):
-            for each in inputs:
-                for group in self.optimizer.param_groups:
-                    group["lr"] = group.get("scale", 1.0) * self.recipe.optimizer.rate(each.epoch)
-                losses.append(self.step(each))
-                tell("train", len(losses), each.total)
-        mean = float(torch.stack(losses).mean()) if losses else float("nan")
-        if not np.isfinite(mean):
-            raise TrainingError(
-                f"Round {number}: the loss is {mean} after {len(losses)} batches. Lower the learning rate "
-                f"({self.optimizer.param_groups[0]['lr']:g}), or resume from the last checkpoint with another recipe."
-            )
-        return mean
+            if resume is not None and len(losses[0]):
+                resume.restore_draws()
+            while some := self._some_steps(islice(inputs, every), tell, sum(map(len, losses))):
+                losses.append(torch.stack(some).float().cpu().numpy())
+                self._check(losses, number)
+                if keep is not None:
+                    keep(np.concatenate(losses))
+                self.clock.mark("keep")
+        return np.concatenate(losses)
 
-    def step(self, given: Batch) -> Tensor:
-        """Forward, backward, optimizer, and then the memory; the loss, still on its device."""
-        device = self.accelerator.device
-        labels = given.labels.to(device, non_blocking=True)
-        with self.accelerator.autocast():
-            features: Features = self.network(given.images.to(device, non_blocking=True))
-            more = {"embedding": features.embedding, "pooled": features.pooled, "rows": given.rows}
-            loss = ask(self.loss, features.unit, labels, **more)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        self.optimizer.step()
-        if isinstance(self.loss, Updates):  # a memory moves here, in the open
-            more = {"embedding": features.embedding.detach(), "pooled": features.pooled.detach(), "rows": given.rows}
-            ask(self.loss.update, features.unit.detach(), labels, host_labels=given.labels, **more)
-        return loss.detach()
+    def _some_steps(self, inputs: Iterator[Batch], tell: Progress, done: int) -> list[Tensor]:
+        losses: list[Tensor] = []
+        for each in inputs:
+            self.clock.mark("data")
+            for group in self.optimizer.param_groups:
+                group["lr"] = group.get("scale", 1.0) * self.recipe.optimizer.rate(each.epoch)
+            losses.append(take_step(self, each))
+            self.images += each.size
+            tell("train", done + len(losses), each.total)
+        return losses
+
+    def _check(self, losses: list[np.ndarray], number: int) -> None:
+        if np.isfinite(losses[-1]).all():
+            return
+        every = np.concatenate(losses)
+        step = int(np.flatnonzero(~np.isfinite(every))[0])
+        raise TrainingError(
+            f"Round {number}, step {step}: the loss is {every[step]}. Lower the learning rate "
+            f"({self.optimizer.param_groups[0]['lr']:g})."
+        )
+
+    def seconds(self) -> dict[str, float]:
+        """Of the round, by stage; "train" is the sum of its steps: waiting for data, forward, backward, update and keeping."""
+        found = {name: round(value, 3) for name, value in self.clock.seconds().items()}
+        return {**found, "train": round(sum(found.get(name, 0.0) for name in STEPS), 3)}
+
+    def images_per_second(self) -> float:
+        """Training's own, on average over the round."""
+        seconds = self.clock.seconds()
+        spent = sum(seconds.get(name, 0.0) - self._resumed.get(name, 0.0) for name in STEPS)
+        return self.images / spent if spent else 0.0
+
+    def shares(self, accumulate: int) -> Callable[[int], Share]:
+        """What this process does of a batch of a size."""
+        group, rank, count = self.network.group_size, self.processes.rank, self.processes.count
+        return lambda size: share_of(size, group, rank, count, accumulate)
+
+    def checkpoint(self, number: int, labels: np.ndarray, unfinished: Unfinished | None = None) -> Checkpoint:
+        """The present state; in the middle of a round to be taken while its draws go on."""
+        return Checkpoint.of(number, labels, self.encoder, self.loss, self.optimizer, self.about, unfinished)
 
 
 def _optimizer(recipe: Recipe, encoder: Encoder, loss: nn.Module) -> torch.optim.Optimizer:

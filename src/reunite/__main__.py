@@ -1,0 +1,5 @@
+"""`python -m reunite`, and `torchrun -m reunite` for several processes."""
+
+from reunite.cli import main
+
+main()
