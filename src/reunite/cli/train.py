@@ -79,12 +79,13 @@ def train(
     Goes on where it was stopped. With torchrun or accelerate launch in front, many processes train together.
     """
     chosen = recipe_of(recipe, settings or [])
+    accelerator = accelerator_of(device, precision)
     run_training(
         chosen,
         images.read(data),
         out,
         seed=seed,
-        accelerator=accelerator_of(device, precision),
+        accelerator=accelerator,
         on_error=on_error_of(on_error),
         memory=int(memory * 2**30),
         cache=cache,
@@ -94,6 +95,7 @@ def train(
         keep_every=60 * checkpoint_minutes,
         facts={"path": str(data.resolve()), "name": recipe},
     )
+    accelerator.end_training()  # lets go of the other processes
 
 
 def run_training(

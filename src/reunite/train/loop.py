@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -105,6 +106,8 @@ def train(
             progress=lambda done, total: tell("decode", done, total),
         )
     )
+    if pixels.note and processes.main:
+        warnings.warn(pixels.note, stacklevel=2)
     source = Source.of(recipe, images, pixels, on_error)
     about = {
         "recipe": repr(recipe),

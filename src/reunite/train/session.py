@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -43,7 +43,8 @@ class Session(State):
     recipe: Recipe
     seed: int
     about: Mapping[str, str]
-    images: int = 0  # that went through the network in this round, in this process's lifetime
+    images: int = 0  # that went through the network since the round was begun, or gone on with
+    resumed: dict[str, float] = field(default_factory=dict)  # seconds of the round from before it was gone on with
 
     @classmethod
     def of(
@@ -128,7 +129,7 @@ class Session(State):
         """
         begun = None if resume is None else resume.unfinished
         losses: list[np.ndarray] = [np.empty(0, np.float32) if begun is None else begun.losses]
-        self.images, self._resumed = 0, self.clock.seconds()
+        self.images, self.resumed = 0, {} if begun is None else begun.seconds
         self.encoder.train()
         every = STEPS_UNSEEN if self.accelerator.device.type == "cuda" else 1
         if keep is not None and begun is None:
@@ -173,7 +174,7 @@ class Session(State):
     def images_per_second(self) -> float:
         """Training's own, on average over the round."""
         seconds = self.clock.seconds()
-        spent = sum(seconds.get(name, 0.0) - self._resumed.get(name, 0.0) for name in STEPS)
+        spent = sum(seconds.get(name, 0.0) - self.resumed.get(name, 0.0) for name in STEPS)
         return self.images / spent if spent else 0.0
 
     def shares(self, accumulate: int) -> Callable[[int], Share]:
