@@ -171,8 +171,8 @@ class Bfloat16Operands(Operands):
         self._rounded[:, dimensions + 3] = (exact - exact.bfloat16().double()).bfloat16()
         self._rounded[:, dimensions + 4 :] = 0
         self.offset_errors = 2.0**-16 * np.abs(offsets)
-        # Processors add pairs of products, or round more coarsely than IEEE asks: four times the usual bound.
-        self.sum_error = 4 * rounded.shape[1] * UNIT_ROUNDOFF
+        # Some processors round sums to odd or towards zero, not to the nearest: twice the usual bound.
+        self.sum_error = 2 * rounded.shape[1] * UNIT_ROUNDOFF
 
     def left(self, part: slice) -> torch.Tensor:
         """See `Operands.left`."""
