@@ -81,7 +81,13 @@ def children(pid: int) -> list[int]:
 def test_a_process_that_is_killed_ends_the_job_with_a_sentence(folder, tmp_path):
     """Within a minute, and the run goes on from its last checkpoint afterwards."""
     arguments = ["-m", "reunite", "train", "cluster-contrast-small", folder / "data", "--out", tmp_path / "run"]
-    changes = ("rounds=200", "clusterer.k1=8", "clusterer.k2=3", "clusterer.min_samples=3", "encoder.image_size=(32, 16)")
+    changes = (
+        "rounds=200",
+        "clusterer.k1=8",
+        "clusterer.k2=3",
+        "clusterer.min_samples=3",
+        "encoder.image_size=(32, 16)",
+    )
     settings = ["--device", "cpu", *(each for change in changes for each in ("--set", change))]
     job = launched(2, *arguments, *settings)
     checkpoints = tmp_path / "run" / "checkpoints"
