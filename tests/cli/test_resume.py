@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from oracles import dies
 from reunite import render_walkers
+from reunite.train.checkpoint import Checkpoint
 
 STAGES = ("embedding", "clustering", "step", "writing", "testing")
 KILLS = int(os.environ.get("REUNITE_KILLS", "5"))
@@ -74,3 +76,15 @@ def test_killed_at_random_moments_it_ends_in_the_same_place(walkers, tmp_path):
     assert left_by(out) == expected
     assert not list(out.rglob("*.part")), "what killed processes left is removed"
     assert sum(deaths.values()) >= KILLS * 3 // 4, deaths
+
+
+def test_a_learning_rate_that_explodes_names_round_step_and_the_last_good_checkpoint(walkers, tmp_path):
+    ended = program("nothing", 0, "train", "cluster-contrast-small", walkers, "--out", tmp_path / "run", *QUICK, "--set",
+                    "optimizer.lr=1e20")  # fmt: skip
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    found = re.search(
+        r"Round (\d+), step (\d+): (?:the loss is|weights are no longer).*The last good checkpoint is (\S+)\.$", line
+    )
+    assert found, line
+    assert Checkpoint.load(Path(found.group(2))).number <= int(found.group(1))

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from reunite.errors import RunError
+from reunite.errors import RunError, TrainingError
 from reunite.images.tracklets import each_alone
 from reunite.model import Encoder, EncoderSpec
 from reunite.recipes import cluster_contrast_small
@@ -165,10 +165,14 @@ def test_a_bomb_a_flipped_bit_and_weights_that_are_no_numbers_are_refused(tmp_pa
         Checkpoint.load(path)
     assert not (tmp_path / "exploded").exists()
     broken = made(0)
-    next(broken.encoder.parameters()).data.view(-1)[0] = torch.nan
-    broken.checkpoint().save(path)
+    state = broken.checkpoint()
+    next(iter(state.tensors.values())).view(-1)[0] = torch.nan
+    state.save(path)
     with pytest.raises(RunError, match=r"not numbers \(NaN or infinite: encoder"):
         Checkpoint.load(path)
+    next(broken.encoder.parameters()).data.view(-1)[0] = torch.inf
+    with pytest.raises(TrainingError, match="Round 0: weights are no longer numbers"):
+        broken.checkpoint()
 
 
 def unfinished(number: int, steps: int) -> Checkpoint:

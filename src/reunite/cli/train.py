@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -126,8 +127,8 @@ def run_training(
     run, resume = processes.on_main(partial(_open_run, recipe, dataset, out, seed, facts))
     tester = processes.main_alone(partial(_tester, run, dataset, recipe, seed, accelerator, on_error, memory))
     done = len(run.history())
-    with training_bars(recipe.rounds, done) as bars:
-        rounds = rounds_of(
+    with training_bars(recipe.rounds, done) as bars, _telling_what_is_left(run):
+        for finished in rounds_of(
             recipe,
             dataset.train,
             seed=seed,
@@ -141,8 +142,7 @@ def run_training(
             keep=run.keep,
             keep_every=keep_every,
             progress=bars.stage,
-        )
-        while (finished := _next_round(rounds, run)) is not None:
+        ):
             line = processes.on_main(partial(_finish, run, finished, tester, recipe.rounds, evaluate_every))
             bars.round_done(line)
             console.print(round_line(line, recipe.rounds), soft_wrap=True)
@@ -168,14 +168,18 @@ def _open_run(
     return run, resume
 
 
-def _next_round(rounds: Iterator[Round], run: Run) -> Round | None:
-    """The next round, or None after the last; a loss that is not finite is told with what there is to go on from."""
+@contextmanager
+def _telling_what_is_left(run: Run) -> Iterator[None]:
+    """Within, an error that ends training says which checkpoint there is to go on from."""
     try:
-        return next(rounds, None)
+        yield
     except TrainingError as error:
         path = run.newest
-        last = f"The last good checkpoint is {path}." if path else "There is no checkpoint yet."
-        raise TrainingError(f"{error} {last} Take another --out for other settings.") from error
+        more = TrainingError(
+            f"{error} {f'The last good checkpoint is {path}.' if path else 'There is no checkpoint yet.'}"
+        )
+        more.told = error.told
+        raise more from error
 
 
 def _finish(run: Run, finished: Round, tester: _Tester | None, rounds: int, evaluate_every: int) -> dict[str, Any]:

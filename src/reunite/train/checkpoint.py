@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from reunite.errors import RunError
+from reunite.errors import RunError, TrainingError
 from reunite.files import replacing
 
 FORMAT = 2
@@ -69,7 +69,11 @@ class Checkpoint:
         about: Mapping[str, str],
         unfinished: Unfinished | None = None,
     ) -> Checkpoint:
-        """The present state. Tensors are copied to the CPU."""
+        """The present state. Tensors are copied to the CPU.
+
+        Raises:
+            TrainingError: weights are no longer numbers: nothing could go on from there.
+        """
         tensors = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
         tensors |= {f"loss.{name}": value for name, value in loss.state_dict().items()}
         for place, state in optimizer.state_dict()["state"].items():
@@ -80,6 +84,13 @@ class Checkpoint:
             if torch.cuda.is_available():
                 tensors["generator.cuda"] = torch.cuda.get_rng_state()
         copied = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        lost = _not_finite(copied)
+        if lost is not None:
+            step = "" if unfinished is None else f", step {len(unfinished.losses) - 1}"
+            raise TrainingError(
+                f"Round {number}{step}: weights are no longer numbers after it ({lost}). Lower the learning rate "
+                f"({optimizer.param_groups[0]['lr']:g})."
+            )
         return cls(number, labels, copied, dict(about), unfinished)
 
     @property
@@ -155,7 +166,9 @@ class Checkpoint:
             raise RunError(
                 f"Checkpoint {str(path)!r} is damaged: its content does not have the checksum it was written with."
             )
-        _check_finite(path, tensors)
+        lost = _not_finite(tensors)
+        if lost is not None:
+            raise RunError(f"Checkpoint {str(path)!r} has weights that are not numbers (NaN or infinite: {lost}).")
         labels = tensors.pop("labels").numpy()
         unfinished = None
         if "round.losses" in tensors:
@@ -206,8 +219,10 @@ def _checksum(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The first of the weights that has a NaN or is infinite."""
     for name, value in tensors.items():
         trained = name.startswith(("encoder.", "loss."))
         if trained and value.is_floating_point() and not torch.isfinite(value).all():
-            raise RunError(f"Checkpoint {str(path)!r} has weights that are not numbers (NaN or infinite: {name}).")
+            return name
+    return None

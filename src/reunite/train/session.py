@@ -161,10 +161,12 @@ class Session(State):
             return
         every = np.concatenate(losses)
         step = int(np.flatnonzero(~np.isfinite(every))[0])
-        raise TrainingError(
+        error = TrainingError(
             f"Round {number}, step {step}: the loss is {every[step]}. Lower the learning rate "
             f"({self.optimizer.param_groups[0]['lr']:g})."
         )
+        error.told = not self.processes.main
+        raise error
 
     def seconds(self) -> dict[str, float]:
         """Of the round, by stage; "train" is the sum of its steps: waiting for data, forward, backward, update and keeping."""
