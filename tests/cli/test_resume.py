@@ -87,4 +87,4 @@ def test_a_learning_rate_that_explodes_names_round_step_and_the_last_good_checkp
         r"Round (\d+), step (\d+): (?:the loss is|weights are no longer).*The last good checkpoint is (\S+)\.$", line
     )
     assert found, line
-    assert Checkpoint.load(Path(found.group(2))).number <= int(found.group(1))
+    assert Checkpoint.load(Path(found.group(3))).number <= int(found.group(1))
