@@ -75,10 +75,11 @@ class InstanceMemory(nn.Module):
             )
         self.memory = F.normalize(embeddings.detach(), dim=1)
         self.owner = labels.to(self.memory.device)
-        inside = self.owner >= 0
-        self.means = torch.zeros_like(centroids, dtype=self.memory.dtype)
-        self.sizes = torch.bincount(self.owner[inside], minlength=len(centroids))
-        self.means.index_add_(0, self.owner[inside], self.memory[inside] / self.sizes[self.owner[inside], None])
+        # Noise is added to a row of its own, which is let go of: no copy of what may be gigabytes.
+        groups = torch.where(self.owner < 0, len(centroids), self.owner)
+        self.sizes = torch.bincount(groups, minlength=len(centroids) + 1)[: len(centroids)]
+        sums = self.memory.new_zeros(len(centroids) + 1, self.memory.shape[1]).index_add_(0, groups, self.memory)
+        self.means = sums[: len(centroids)] / self.sizes.clamp(min=1)[:, None]
 
     def forward(self, embeddings: Float[Tensor, "b d"], labels: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """The mean loss of the batch. Embeddings are normalised here; labels are clusters."""
