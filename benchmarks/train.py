@@ -47,7 +47,7 @@ FULL = EncoderSpec("resnet50", pretrained=False, image_size=(256, 128), last_str
 CAMERAS, ALIKE = 4, 20  # ALIKE: images of an individual
 BATCH, CLUSTERS_IN_BATCH, STEPS, REPEATS = 256, 16, 2, 5
 WIDTHS = (30, 9, 9, 13, 13, 8)  # of the table of memories
-COPIES = 4.5
+COPIES = 2.3
 """Times the embeddings that beginning an instance memory takes at its peak, which is measured, and a little more."""
 
 
