@@ -225,7 +225,7 @@ class ClusterScores:
         pairwise_f: F1 over pairs of images put together. bcubed_f: B-cubed F1 over images.
         purity: share of images in the majority identity of their cluster.
         clusters: clusters found, noise not counted. noise: images that belong to no cluster.
-        identities: true identities.
+        identities: true identities. splits: those in more than one cluster. merges: clusters with more than one identity.
     """
 
     ari: float
@@ -236,3 +236,5 @@ class ClusterScores:
     clusters: int
     noise: int
     identities: int
+    splits: int
+    merges: int

@@ -50,6 +50,8 @@ def clustering_scores(labels: Int[np.ndarray, " n"], identity: Int[np.ndarray, "
         clusters=clusters.count,
         noise=clusters.noise,
         identities=len(table.identity_sizes),
+        splits=int((np.bincount(table.identity_of_cell) > 1).sum()),
+        merges=int((np.bincount(table.cluster_of_cell) > 1).sum()),
     )
 
 
