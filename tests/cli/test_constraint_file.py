@@ -156,20 +156,23 @@ def test_close_names_compare_as_many_parts_as_were_written(tmp_path):
         ("first,second,other\nc.jpg,b.jpg,same\n", "has the columns 'first', 'second', 'other'"),
         (
             "first,second,third,same\nc.jpg,b.jpg,1,1\nc.jpg,b.jpg,\n",
-            "in each line; 1 line do not: line 3, 'c.jpg,b.jpg,'",
+            "in each line; 1 of 2 lines do not: line 3, 'c.jpg,b.jpg,'",
         ),
         ("x,y,z,same\nc.jpg,b.jpg,1,1\n", "has the columns 'x', 'y', 'z', 'same'"),
         ("a,b,first,second,same\n1,2,c.jpg,b.jpg,1\n", "has the columns"),
         ("a,b,relation,same\nc.jpg,b.jpg,same,1\n", "has the columns"),
         (
             "a,b,relation\nc.jpg,b.jpg,1\n",
-            "one of same, different in each line; 1 line do not: line 2, 'c.jpg,b.jpg,1'",
+            "one of same, different in each line; 1 of 1 lines do not: line 2, 'c.jpg,b.jpg,1'",
         ),
         ("c.jpg,b.jpg,1\n", "has the columns 'c.jpg', 'b.jpg', '1'"),
-        ("a,b,same\nc.jpg,b.jpg,maybe\nc.jpg,,1\n,c.jpg,1\nc.jpg\n,,1", "5 lines do not: .*maybe.*; and 2 more lines"),
+        (
+            "a,b,same\nc.jpg,b.jpg,maybe\nc.jpg,,1\n,c.jpg,1\nc.jpg\n,,1",
+            "5 of 5 lines do not: .*maybe.*; and 2 more lines",
+        ),
         (
             "a,b,same\nc.jpg,b.jpg,1\nc.jpg,c.jpg,1\n",
-            r"1 line pair an image with itself \(the first is line 3, c.jpg\)",
+            r"1 of 2 lines name one twice \(the first is line 3, 'c.jpg'\)",
         ),
         ("\0", "cannot be read as a table of pairs: it holds zero bytes"),
         (b"\xff\xfe", "cannot be read as a table of pairs: 'utf-8'"),

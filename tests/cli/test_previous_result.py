@@ -38,7 +38,7 @@ def test_images_are_matched_by_path_wherever_the_folder_is(tmp_path, form, root)
     found = read_previous(folder, images(root, "y/a.jpg", "new.jpg", "x/b, c.jpg", "x/a.jpg"))
     assert found.identity.tolist() == [2, -1, -1, 4]
     assert (found.numbers.tolist(), found.largest, found.there, found.matched) == ([2, 4, 9], 12, 4, 3)
-    assert found.line() == f"{folder}: 3 of its 4 images are here; 1 are gone, 1 images are new"
+    assert found.line() == f"{folder}: 3 of its 4 images found again; 1 gone, 1 new image"
 
 
 def test_by_file_name_only_where_no_path_agrees_and_one_file_has_it(tmp_path):
@@ -47,7 +47,7 @@ def test_by_file_name_only_where_no_path_agrees_and_one_file_has_it(tmp_path):
     found = read_previous(folder, images("/data", "new/a.jpg", "new/b.jpg", "1/c.jpg", "2/c.jpg", "d.jpg"))
     assert found.identity.tolist() == [0, -1, -1, -1, -1]
     assert found.line().endswith(
-        "1 of its 4 images are here, by file name, since no path agrees; 3 are gone, 4 images are new"
+        "1 of its 4 images found again, by file name, since no path agrees; 3 gone, 4 new images"
     )
     assert found.largest == 3
     one_agrees = read_previous(folder, images("/data", "new/a.jpg", "old/b.jpg"))
@@ -57,7 +57,7 @@ def test_by_file_name_only_where_no_path_agrees_and_one_file_has_it(tmp_path):
 def test_nothing_in_common(tmp_path):
     found = read_previous(result(tmp_path / "r", [("a.jpg", 5)]), images("/data", "b.jpg"))
     assert found.identity.tolist() == [-1] and not found.by_file_name
-    assert "0 of its 1 images are here; 1 are gone, 1 images are new" in found.line()
+    assert "0 of its 1 image found again; 1 gone, 1 new image" in found.line()
     numbered = keep_numbers([0], found.identity, numbers=found.numbers, largest=found.largest)
     assert (numbered.labels.tolist(), numbered.vanished.tolist()) == ([6], [5])
 

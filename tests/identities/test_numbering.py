@@ -103,7 +103,7 @@ def test_a_folder_that_grew_by_hand() -> None:
     assert found.splits == (Spread(2, ((2, 3), (9, 2))),)
     assert (found.vanished.tolist(), found.new.tolist()) == ([4, 6], [9, 10])
     assert found.lines() == [
-        "8 of 14 images with an identity before kept its number (57.1 %); 2 new identities, 2 vanished, 1 merges, 1 splits",
+        "8 of 14 images with an identity before kept its number (57.1 %); 2 new identities, 2 vanished, 1 merge, 1 split",
         "merge: identity 0 has images of 0 (3), 1 (2)",
         "split: identity 2 is now in 2 (3), 9 (2)",
     ]

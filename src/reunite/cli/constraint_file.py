@@ -148,8 +148,8 @@ def read_constraints(file: Path, names: ImageNames) -> tuple[Said, ...]:
     alone = np.flatnonzero(found[:, 0] == found[:, 1])
     if len(alone):
         raise InputError(
-            f"{file} must name two different images in each line; {counted(len(alone), 'line')} pair an image with "
-            f"itself (the first is {rows[alone[0]][0]}, {names.names[found[alone[0], 0]]}). Remove them."
+            f"{file} must name two different images in each line; {len(alone):,} of {len(rows):,} lines name one twice "
+            f"(the first is {rows[alone[0]][0]}, {names.names[found[alone[0], 0]]!r}). Remove them."
         )
     return tuple(
         _said(names.names[a], names.names[b], same, f"{where} of {file}")
@@ -204,8 +204,8 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str, bool]]:
     if wrong:
         more = f"; and {counted(len(wrong) - 3, 'more line')}" if len(wrong) > 3 else ""
         raise InputError(
-            f"{file} must have two paths and one of {', '.join(meaning)} in each line; {counted(len(wrong), 'line')} "
-            f"do not: {'; '.join(wrong[:3])}{more}."
+            f"{file} must have two paths and one of {', '.join(meaning)} in each line; {len(wrong):,} of {len(lines):,} "
+            f"lines do not: {'; '.join(wrong[:3])}{more}."
         )
 
 

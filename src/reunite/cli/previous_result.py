@@ -16,6 +16,7 @@ from jaxtyping import Int64
 
 from reunite.cli.image_names import ImageNames
 from reunite.errors import InputError
+from reunite.images.splits import counted
 from reunite.types import NOISE, check_codes
 
 LARGEST = "largest_number"
@@ -49,8 +50,8 @@ class PreviousResult:
         how = ", by file name, since no path agrees" if self.by_file_name else ""
         gone, new = self.there - self.matched, len(self.identity) - self.matched
         return (
-            f"{self.folder}: {self.matched:,} of its {self.there:,} images are here{how}; {gone:,} are gone, {new:,} images "
-            "are new"
+            f"{self.folder}: {self.matched:,} of its {counted(self.there, 'image')} found again{how}; {gone:,} gone, "
+            f"{counted(new, 'new image')}"
         )
 
 

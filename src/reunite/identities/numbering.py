@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite
 
 from reunite.errors import InputError
 from reunite.identities.shared_rows import SharedRows, Spread, shared_rows, spreads
+from reunite.images.splits import counted
 from reunite.types import NOISE, Clusters, check_codes
 
 DECIDED_TIES = 20
@@ -63,8 +64,9 @@ class Numbering:
         """For a person: a line on the whole, then one for each of the first `most` merges and splits."""
         share = f" ({100 * self.kept / self.known:.1f} %)" if self.known else ""
         text = [
-            f"{self.kept:,} of {self.known:,} images with an identity before kept its number{share}; {len(self.new):,} new "
-            f"identities, {len(self.vanished):,} vanished, {len(self.merges):,} merges, {len(self.splits):,} splits"
+            f"{self.kept:,} of {self.known:,} images with an identity before kept its number{share}; "
+            f"{counted(len(self.new), 'new identity')}, {len(self.vanished):,} vanished, "
+            f"{counted(len(self.merges), 'merge')}, {counted(len(self.splits), 'split')}"
         ]
         text += [f"merge: identity {each.number} has images of {_listed(each)}" for each in self.merges[:most]]
         text += [f"split: identity {each.number} is now in {_listed(each)}" for each in self.splits[:most]]
