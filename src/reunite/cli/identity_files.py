@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
-from reunite.files import replacing
+from reunite.cli.image_tables import write_both
 from reunite.identities.summaries import Summaries
 from reunite.identities.tracks import TrackIdentities
 from reunite.images.tracker.footage import find_cameras
@@ -64,10 +62,7 @@ def write_tables(result: Result, folder: Path) -> None:
         for column, value in zip(columns.values(), nothing, strict=True):
             column.append(value)
     table = pa.table(columns).sort_by([("camera", "ascending"), ("track", "ascending")])
-    with replacing(folder / "identities.csv") as temporary:
-        pyarrow.csv.write_csv(table, temporary)
-    with replacing(folder / "identities.parquet") as temporary:
-        pyarrow.parquet.write_table(table, temporary)
+    write_both(table, folder)
 
 
 def _from(folder: Path, path: str) -> str:

@@ -216,7 +216,8 @@ class Encoder(nn.Module):
         if features.ndim == 3:
             prefix = getattr(self.backbone, "num_prefix_tokens", 0)
             return features[:, 0] if prefix else features.mean(dim=1)
-        if features.shape[1] != getattr(self.backbone, "num_features", features.shape[1]):
+        channels = getattr(self.backbone, "num_features", features.shape[1])
+        if features.shape[1] != channels == features.shape[3]:
             features = features.permute(0, 3, 1, 2)  # Swin and its kin put the channels last
         return self.pooling(features)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from reunite.errors import WeightsError
@@ -52,10 +54,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def load_into(network: nn.Module, path: str | Path, name: str) -> None:
     """Copies the weights in `path` into `network`; all of the network's tensors must be there with the right shape.
 
+    Position embeddings made for square images of another size are resampled as timm does it for the weights of its hub.
+
     Raises:
         WeightsError: tensors are missing or of another shape, or not finite.
     """
-    found, wanted = read_weights(path), network.state_dict()
+    wanted = network.state_dict()
+    found = _at_this_size(network, read_weights(path), wanted)
     counters = {key for key in wanted if key.endswith("num_batches_tracked")}
     missing = [key for key in wanted if key not in found and key not in counters]
     wrong = [key for key in wanted if key in found and found[key].shape != wanted[key].shape]
@@ -71,3 +76,22 @@ def load_into(network: nn.Module, path: str | Path, name: str) -> None:
     if bad:
         raise WeightsError(f"{Path(path).name} holds NaN or infinity in {len(bad)} tensors ({bad[0]}, ...).")
     network.load_state_dict({key: found[key] for key in wanted if key in found}, strict=False)
+
+
+def _at_this_size(network: nn.Module, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`found` with the position embeddings of a transformer at the size of the network."""
+    given, there = found.get("pos_embed"), wanted.get("pos_embed")
+    grid = getattr(getattr(network, "patch_embed", None), "grid_size", None)
+    if (
+        given is None
+        or there is None
+        or grid is None
+        or not given.ndim == there.ndim == 3
+        or given.shape == there.shape
+    ):
+        return found
+    prefix = there.shape[1] - grid[0] * grid[1]
+    tokens = given.shape[1] - prefix
+    if tokens < 1 or math.isqrt(tokens) ** 2 != tokens or given.shape[2] != there.shape[2]:
+        return found  # which is then told as another shape
+    return {**found, "pos_embed": resample_abs_pos_embed(given, list(grid), num_prefix_tokens=prefix)}
