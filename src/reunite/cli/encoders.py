@@ -134,7 +134,7 @@ def crop_shape(images: Images, sample: int = 32) -> Shape:
 
 
 def mark_of(encoder: Encoder) -> str:
-    """Sixteen hexadecimal digits that change with any weight and any option that embeddings depend on, not with their origin."""
+    """Sixteen hexadecimal digits that change with any weight and any option that embeddings depend on; the origin is none."""
     options = asdict(replace(encoder.spec, pretrained=False, weights=None, mean=encoder.mean, std=encoder.std))
     digest = hashlib.sha256(repr(options).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
