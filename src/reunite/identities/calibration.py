@@ -101,7 +101,7 @@ class Calibration:
                 of individuals in turn. It is not used with `false_match_rate`.
 
         Returns:
-            A similarity, or infinity where no similarity keeps the rate: then nothing may be united.
+            A similarity at which there are pairs, or infinity where no similarity keeps the rate: then nothing may be united.
 
         Raises:
             InputError: shares that are not between 0 and 1, or `confidence` out of range.
@@ -115,7 +115,7 @@ class Calibration:
         else:
             target = _check_share(false_match_rate, "false_match_rate")
             rate = (false + 1) / (false[0] + 1)
-        kept = np.flatnonzero(rate <= target)
+        kept = np.flatnonzero((rate <= target) & (self.same + self.different > 0))
         return float(kept[0] * (2 / BINS) - 1) if len(kept) else math.inf
 
     def false_merges(self, similarity: float) -> float:
@@ -179,8 +179,9 @@ def calibrate(embeddings: Float[np.ndarray, "n d"], identity: ArrayLike | None =
     weighted: an individual with many images counts for more, as it does where images are united.
 
     Without identities those that `reunite.identify` finds take their place, and rows it leaves as noise are left out. Pairs of
-    one cluster are alike by construction, so the map is too sure of itself where clusters are wrong: see
-    docs/identities.md for how much, measured.
+    one cluster are alike by construction and pairs of two are not, so the answer is too sure of itself. With the clusters of
+    `JaccardDBSCAN(eps=0.5)` on 13,115 rows of Market-1501 (ARI 0.75), held against the truth, the map errs by 0.04 on average
+    where it says more than 5 %, by 0.01 with true labels; and from the threshold for 1 % false merges on, 6.5 % are false.
 
     Args:
         embeddings: (n, d) rows; their lengths do not matter.
