@@ -282,6 +282,7 @@ def held_out(learn: tuple[np.ndarray, np.ndarray], check: tuple[np.ndarray, np.n
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_held_out_individuals_of_market(shared) -> None:
     stored = np.load(shared("data/features/market1501_retail0288.npz"))
     known = stored["gallery_identity"] > 0
