@@ -206,6 +206,16 @@ def test_similarity_that_says_the_opposite_says_nothing() -> None:
     np.testing.assert_allclose(found.probability([-1, 0, 1]), 1 / 3)
 
 
+@pytest.mark.parametrize(("left", "counts"), [("near", (1.0, 0.0)), ("far", (0.0, 1.0))])
+def test_a_slope_that_would_be_negative_is_left_out(left: str, counts: tuple[float, float]) -> None:
+    true = BetaMap(*(3 * each - 0.5 * (1 - each) for each in reversed(counts)), -3.0)
+    total = np.where(np.abs(centers()) < 0.9, 1_000.0, 0.0)
+    same = total * expit(true.log_odds(centers()))
+    found = fit_beta_map(same, total - same)
+    other = "far" if left == "near" else "near"
+    assert getattr(found, left) == 0.0 and getattr(found, other) > 1
+
+
 def test_kept_as_json() -> None:
     rows, identity, _ = people(80)
     found = calibrate(rows, np.where(identity % 7 == 0, -1, identity))

@@ -45,6 +45,10 @@ def test_by_hand() -> None:
     assert reliability([0.1, 0.3, 0.9, 0.9], [0, 1, 1, 0], 4, spacing="mass").pairs.tolist() == [1, 1, 2]
 
 
+def test_equal_ones_go_where_the_middle_of_their_mass_is() -> None:
+    assert reliability([0.1, 0.1, 0.1, 0.9], [0, 0, 1, 1], 2, spacing="mass").pairs.tolist() == [3, 1]
+
+
 def test_truth_has_no_error_and_opposites_have_all_of_it(rng: np.random.Generator) -> None:
     said = expit(2 * rng.standard_normal(200_000))
     same = rng.random(200_000) < said

@@ -51,19 +51,20 @@ def fit_beta_map(same: Float64[np.ndarray, " bins"], different: Float64[np.ndarr
     seen = (same + different) > 0
     variables = np.stack([np.log1p(s), -np.log1p(-s)], axis=1)[seen]
     hits, total = same[seen], (same + different)[seen]
-    for kept in ([0, 1], [1], [0]):
-        slopes, offset = _logistic(variables[:, kept], hits, total)
-        if (slopes >= 0).all():
+    best, map_ = np.inf, BetaMap(0.0, 0.0, 0.0)
+    for kept in ([0, 1], [1], [0], []):
+        slopes, offset, loss = _logistic(variables[:, kept], hits, total)
+        if (slopes >= 0).all() and loss < best:
             found = np.zeros(2)
             found[kept] = slopes
-            return BetaMap(float(found[0]), float(found[1]), offset)
-    return BetaMap(0.0, 0.0, float(np.log(hits.sum() / (total.sum() - hits.sum()))))
+            best, map_ = loss, BetaMap(float(found[0]), float(found[1]), offset)
+    return map_
 
 
 def _logistic(
     variables: Float64[np.ndarray, "m k"], hits: Float64[np.ndarray, " m"], total: Float64[np.ndarray, " m"]
-) -> tuple[Float64[np.ndarray, " k"], float]:
-    """Slopes and offset of a logistic regression on counts, by Newton's method with steps that are halved where too long."""
+) -> tuple[Float64[np.ndarray, " k"], float, float]:
+    """Slopes, offset and loss of a logistic regression on counts, by Newton's method; steps that lead up are halved."""
     mean = np.average(variables, axis=0, weights=total)
     scale = np.sqrt(np.average((variables - mean) ** 2, axis=0, weights=total))
     scale[scale < 1e-9] = 1.0
@@ -89,4 +90,4 @@ def _logistic(
         if before - now <= 1e-12 * abs(now):
             break
     slopes = weights[:-1] / scale
-    return slopes, float(weights[-1] - slopes @ mean)
+    return slopes, float(weights[-1] - slopes @ mean), now
