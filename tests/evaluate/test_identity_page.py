@@ -18,7 +18,7 @@ from evaluate.test_report import Page, checked, draw
 from reunite.errors import InputError
 from reunite.evaluate.identity_figures import WIDTH, Clock, _merged, clock_of
 from reunite.evaluate.identity_page import IdentityStory, identity_page, identity_result
-from reunite.evaluate.identity_pictures import STRIP_BYTES, STRIP_PICTURES, _pictures_each
+from reunite.evaluate.identity_pictures import STRIP_BYTES, STRIP_PICTURES, pictures_each
 from reunite.evaluate.thumbnails import BYTES, thumbnail
 from reunite.identities.choose import Evidence
 from reunite.types import Images
@@ -389,7 +389,7 @@ def test_many_tracks_make_a_small_page(story, tmp_path, rng):
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(2, 200), min_size=1, max_size=60))
 def test_strips_share_what_pictures_there_may_be(sizes):
-    each = _pictures_each(sizes, STRIP_PICTURES)
+    each = pictures_each(sizes, STRIP_PICTURES)
     shown = sum(min(size, each) for size in sizes)
     assert shown <= STRIP_PICTURES
     assert shown == sum(sizes) or sum(min(size, each + 1) for size in sizes) > STRIP_PICTURES

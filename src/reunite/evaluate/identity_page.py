@@ -6,16 +6,19 @@ Like the run report it holds everything it shows, asks no server for anything an
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
 from reunite.evaluate.figures import map_rows, project, scatter_map
 from reunite.evaluate.identity_figures import (
+    CAMERA_ROWS,
     Clock,
+    Links,
+    camera_legend,
     camera_map,
-    camera_tag,
+    camera_table,
     clock_of,
     cut_charts,
     individual_link,
@@ -38,7 +41,7 @@ __all__ = ["IdentityStory", "identity_page", "identity_result"]
 
 TIMELINE_ROWS = 40
 STRIPS = 60
-TABLE_ROWS, CAMERA_ROWS = 400, 40
+TABLE_ROWS = 400
 MAP_POINTS = 1_000
 
 
@@ -51,7 +54,8 @@ def identity_page(story: IdentityStory, *, seed: int = 0) -> str:
     """
     several = [individual for individual in story.individuals if len(individual.rows) > 1][:STRIPS]
     alone = alone_rows(story)
-    linked = {individual.label for individual in several} | set(story.labels[alone[:ALONE_SHOWN]].tolist())
+    shown = [individual.label for individual in several] + story.labels[alone[:ALONE_SHOWN]].tolist()
+    linked = dict.fromkeys(shown, "")
     clock = clock_of(story)
     return page(
         "page of identities",
@@ -94,20 +98,15 @@ def _camera_table(story: IdentityStory) -> str:
     """For each camera its tracks, its individuals, and how many of these another camera saw as well."""
     if not len(story.cameras):
         return missing("There are no tracks.")
-    rows = ""
+    counts = []
     for code in story.cameras[:CAMERA_ROWS].tolist():
         seen = [individual for individual in story.individuals if code in individual.cameras]
         elsewhere = sum(bool(((each.cameras >= 0) & (each.cameras != code)).any()) for each in seen)
-        cells = (int((story.tracks.camera == code).sum()), len(seen), elsewhere)
-        numbers = "".join(f"<td>{cell:,}</td>" for cell in cells)
-        rows += f'<tr><th scope="row">{camera_tag(story, code)}</th>{numbers}</tr>'
-    heads = "".join(f'<th scope="col">{name}</th>' for name in ("camera", "tracks", "individuals", "seen elsewhere"))
-    table = f'<table class="cameras"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-    rest = len(story.cameras) - CAMERA_ROWS
-    return table + (f'<p class="note">{number(rest, "more camera")} not listed.</p>' if rest > 0 else "")
+        counts.append((int((story.tracks.camera == code).sum()), len(seen), elsewhere))
+    return camera_table(story, ("tracks", "individuals", "seen elsewhere"), counts)
 
 
-def _timeline(story: IdentityStory, clock: Clock | None, linked: Collection[int]) -> str:
+def _timeline(story: IdentityStory, clock: Clock | None, linked: Links) -> str:
     if clock is None:
         return missing("There is no timeline: the times of the tracks are not known.")
     if not story.individuals:
@@ -125,15 +124,14 @@ def _timeline(story: IdentityStory, clock: Clock | None, linked: Collection[int]
     unknown = int(np.isnan(story.span[0][story.labels >= 0]).sum())
     if unknown:
         notes.append(f"{number(unknown, 'track')} of unknown time {'is' if unknown == 1 else 'are'} not drawn.")
-    legend = "".join(f"<li>{camera_tag(story, code)}</li>" for code in story.cameras[:CAMERA_ROWS].tolist())
     return (
-        f'<p class="note">{" ".join(notes)}</p><ul class="legend" aria-label="Cameras">{legend}</ul>'
+        f'<p class="note">{" ".join(notes)}</p>{camera_legend(story, "Cameras")}'
         f"{timeline(story, shown, clock, linked)}"
     )
 
 
 def _individuals(
-    story: IdentityStory, several: Sequence[Individual], clock: Clock | None, linked: Collection[int]
+    story: IdentityStory, several: Sequence[Individual], clock: Clock | None, linked: Links
 ) -> str:
     if not story.individuals:
         return missing("No individuals were found.")
@@ -149,7 +147,7 @@ def _individuals(
     return f'<p class="note">{note}</p><div class="strips">{strips(story, several, clock)}</div>{table}'
 
 
-def _table(story: IdentityStory, clock: Clock | None, linked: Collection[int]) -> str:
+def _table(story: IdentityStory, clock: Clock | None, linked: Links) -> str:
     """Every individual in numbers, up to `TABLE_ROWS`."""
     start, stop = story.span
     rows = ""
@@ -176,21 +174,18 @@ def _table(story: IdentityStory, clock: Clock | None, linked: Collection[int]) -
 
 
 def _line(story: IdentityStory) -> str:
-    drawn = "".join(
-        f'<figure class="chart"><figcaption>{title}</figcaption>{drawing}</figure>'
-        for title, drawing in cut_charts(story.evidence)
+    evidence = story.evidence
+    curves = (
+        ("clusters", "Groups left at each cut", evidence.clusters.astype(np.float64)),
+        ("silhouette", "Mean silhouette at each cut", evidence.silhouette),
     )
-    charts = (
-        f'<div class="charts">{drawn}</div>'
-        if drawn
-        else missing("There is no chart: fewer than two cuts were looked at.")
-    )
+    charts = cut_charts(curves, evidence.cuts, evidence.eps, "cut (mean cosine distance)")
     rule = "The rule that one camera cannot see an individual twice at the same moment was off."
     if story.overlap:
         seen = f"{number(story.apart, 'pair')} of tracks {'was' if story.apart == 1 else 'were'} seen by one camera at the same"
         rule = f"{seen} moment and {'was' if story.apart == 1 else 'were'} kept apart."
     return (
-        f"<p>{escape(story.evidence.chosen)}</p><p>{rule}</p>{charts}"
+        f"<p>{escape(evidence.chosen)}</p><p>{rule}</p>{charts}"
         '<p class="note">Tracks are united, the most similar first, until groups are farther apart than the cut. Further '
         "left there are more individuals and some are split; further right there are fewer and some are two in one. The "
         "mean silhouette says how much nearer tracks are to their own group than to the next one.</p>"
@@ -206,7 +201,6 @@ def _map(story: IdentityStory, seed: int) -> str:
         return missing("There is no map: it needs ten tracks or more with embeddings that differ.")
     labels, camera = story.labels[rows], story.tracks.camera[rows]
     found = len(np.unique(labels[labels >= 0]))
-    legend = "".join(f"<li>{camera_tag(story, code)}</li>" for code in story.cameras[:CAMERA_ROWS].tolist())
     by_individual = scatter_map(points, labels, name="map-individual", description="Map of the tracks by individual")
     part = f"All {len(rows):,} tracks"
     if len(rows) < len(story.labels):
@@ -215,7 +209,7 @@ def _map(story: IdentityStory, seed: int) -> str:
         '<div class="charts maps"><figure class="chart"><figcaption>By individual: '
         f"{number(found, 'individual')}, grey crosses are nobody's</figcaption>{by_individual}</figure>"
         f'<figure class="chart"><figcaption>By camera</figcaption>{camera_map(points, camera, story)}'
-        f'<ul class="legend" aria-label="Cameras on the map">{legend}</ul></figure></div><p class="note">{part}. Near '
+        f'{camera_legend(story, "Cameras on the map")}</figure></div><p class="note">{part}. Near '
         "points are similar tracks (PCA, then t-SNE); the axes and the distances between far groups mean nothing. Colors "
         "of individuals repeat: they only tell neighbors apart. Where cameras lie apart within an individual, the network "
         "sees the camera, not the individual.</p>"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 from jaxtyping import Int64
 
-from reunite.evaluate.identity_figures import Clock, camera_tag, individual_link
+from reunite.evaluate.identity_figures import Clock, Links, camera_tag, individual_link
 from reunite.evaluate.identity_story import DOUBTFUL, IdentityStory, Individual
 from reunite.evaluate.page import missing, number
 from reunite.evaluate.thumbnails import image_tag
@@ -24,15 +24,15 @@ DOUBTFUL_SHOWN, MIXED_SHOWN, ALONE_SHOWN = 24, 12, 40
 def strips(story: IdentityStory, several: Sequence[Individual], clock: Clock | None) -> str:
     """The strips, with as many pictures each as `STRIP_PICTURES` and `STRIP_BYTES` allow."""
     item = cache(lambda row: _track_item(story, row, f"individual {story.labels[row]}"))
-    each = _pictures_each([len(individual.rows) for individual in several], STRIP_PICTURES)
+    each = pictures_each([len(individual.rows) for individual in several], STRIP_PICTURES)
     while True:
-        drawn = [[item(row) for row in _spread(individual.rows, each)] for individual in several]
+        drawn = [[item(row) for row in spread(individual.rows, each)] for individual in several]
         if each == 2 or sum(len(one) for strip in drawn for one in strip) <= STRIP_BYTES:
             return "".join(_strip(story, one, items, clock) for one, items in zip(several, drawn, strict=True))
         each -= 1
 
 
-def _pictures_each(sizes: Sequence[int], limit: int) -> int:
+def pictures_each(sizes: Sequence[int], limit: int) -> int:
     """The most pictures that each strip may have so that all have at most `limit`; never fewer than two."""
     each = 2
     while each < max(sizes) and sum(min(size, each + 1) for size in sizes) <= limit:
@@ -40,7 +40,7 @@ def _pictures_each(sizes: Sequence[int], limit: int) -> int:
     return each
 
 
-def _spread(rows: Int64[np.ndarray, " k"], count: int) -> list[int]:
+def spread(rows: Int64[np.ndarray, " k"], count: int) -> list[int]:
     """At most `count` of these rows, evenly spread from first to last."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64))
     return list(rows[places].tolist())
@@ -98,7 +98,7 @@ def _track_name(story: IdentityStory, row: int) -> str:
     return f"{story.camera_name(_camera(story, row))}, {_track_number(story, row)}"
 
 
-def doubtful_tracks(story: IdentityStory, linked: Collection[int]) -> str:
+def doubtful_tracks(story: IdentityStory, linked: Links) -> str:
     """The tracks of the lowest confidence, each beside its own individual and the second best."""
     asked = np.flatnonzero((story.labels >= 0) & (story.second_best >= 0))
     if not len(asked):
@@ -117,7 +117,7 @@ def doubtful_tracks(story: IdentityStory, linked: Collection[int]) -> str:
     return f'<p class="note">{note}</p><div class="cases">{cases}</div>'
 
 
-def _case(story: IdentityStory, row: int, linked: Collection[int]) -> str:
+def _case(story: IdentityStory, row: int, linked: Links) -> str:
     own, other = int(story.labels[row]), int(story.second_best[row])
     mark = '<b class="ask">?</b> ' if story.doubtful[row] else ""
     track = f"{camera_tag(story, _camera(story, row))}, {_track_number(story, row)}"
@@ -132,7 +132,7 @@ def _case(story: IdentityStory, row: int, linked: Collection[int]) -> str:
     )
 
 
-def _stand_in(story: IdentityStory, label: int, role: str, linked: Collection[int], *, without: int = -1) -> str:
+def _stand_in(story: IdentityStory, label: int, role: str, linked: Links, *, without: int = -1) -> str:
     """The most central track of an individual, to compare with; a box of words where there is none."""
     row = story.central(label, without)
     if row >= 0:
@@ -143,7 +143,7 @@ def _stand_in(story: IdentityStory, label: int, role: str, linked: Collection[in
     return f'<li><span class="empty">no other track</span><span>{role} {individual_link(label, linked)}</span></li>'
 
 
-def mixed_tracks(story: IdentityStory, linked: Collection[int]) -> str:
+def mixed_tracks(story: IdentityStory, linked: Links) -> str:
     """The two parts of each track that seems to hold two individuals, and whom each part resembles."""
     rows = np.flatnonzero(story.mixed)
     if not len(rows):
@@ -158,7 +158,7 @@ def mixed_tracks(story: IdentityStory, linked: Collection[int]) -> str:
     return f'<p class="note">{note}</p><div class="cases wide">{cases}</div>'
 
 
-def _mixed_case(story: IdentityStory, row: int, linked: Collection[int]) -> str:
+def _mixed_case(story: IdentityStory, row: int, linked: Links) -> str:
     pictures = Images.of(np.asarray(story.part_paths)[row])
     columns = ""
     for part, (name, label) in enumerate(zip(("first", "second"), story.parts[row].tolist(), strict=True)):
@@ -175,7 +175,7 @@ def alone_rows(story: IdentityStory) -> Int64[np.ndarray, " a"]:
     return rows[np.lexsort((rows, story.confidence[rows]))]
 
 
-def tracks_alone(story: IdentityStory, rows: Int64[np.ndarray, " a"], linked: Collection[int]) -> str:
+def tracks_alone(story: IdentityStory, rows: Int64[np.ndarray, " a"], linked: Links) -> str:
     """The first of the tracks that are the only one of their individual, and whom each would be otherwise."""
     if not len(rows):
         return missing("Every individual has two tracks or more." if story.individuals else "There are no individuals.")

@@ -88,6 +88,7 @@ class IdentityStory:
                 f"embeddings must have one row for each of {count:,} tracks; got {len(self.embeddings):,} rows. "
                 "Pass the arrays of one run, in the order of its tracks."
             )
+        check_camera_names(self.tracks, self.camera_names)
         self._check_codes(count)
 
     def _check_codes(self, count: int) -> None:
@@ -107,11 +108,6 @@ class IdentityStory:
                     f"{name} must be labels of other tracks, or -1; {len(nobody):,} are not (the first is "
                     f"{given[nobody[0]]})."
                 )
-        if self.camera_names and count and self.tracks.camera.max() >= len(self.camera_names):
-            raise InputError(
-                f"camera_names must name every camera; got {len(self.camera_names)} names and camera code "
-                f"{self.tracks.camera.max()}. Name them all, or pass () to show the codes."
-            )
         if self.clock not in ("seconds", "frames"):
             raise InputError(f"clock must be seconds or frames; got {self.clock!r}.")
 
@@ -141,14 +137,21 @@ class IdentityStory:
     @cached_property
     def cameras(self) -> Int64[np.ndarray, " c"]:
         """Camera codes that occur, ascending; an unknown camera, -1, is the last of them."""
-        codes = np.unique(self.tracks.camera)
-        return np.concatenate([codes[codes >= 0], codes[codes < 0]])
+        return present_cameras(self.tracks)
+
+    @property
+    def camera(self) -> Int64[np.ndarray, " m"]:
+        """The camera code of each track."""
+        return self.tracks.camera
+
+    @property
+    def unit(self) -> str:
+        """What a row is."""
+        return "track"
 
     def camera_name(self, code: int) -> str:
         """What a camera is called, as text."""
-        if code < 0:
-            return "unknown camera"
-        return self.camera_names[code] if self.camera_names else f"camera {code}"
+        return camera_name(code, self.camera_names)
 
     def central(self, label: int, without: int = -1) -> int:
         """The track that stands for an individual: the most central one but `without`, -1 where there is no other."""
@@ -165,6 +168,28 @@ class IdentityStory:
         own = np.full(len(rows), -1, np.int64)
         own[self.labels >= 0] = np.unique(self.labels[self.labels >= 0], return_inverse=True)[1]
         return np.einsum("md,md->m", rows, unit_rows(centroids(rows, own))[own])
+
+
+def present_cameras(images: Images) -> Int64[np.ndarray, " c"]:
+    """Camera codes that occur, ascending; an unknown camera, -1, is the last of them."""
+    codes = np.unique(images.camera)
+    return np.concatenate([codes[codes >= 0], codes[codes < 0]])
+
+
+def camera_name(code: int, names: tuple[str, ...]) -> str:
+    """What a camera is called, as text."""
+    if code < 0:
+        return "unknown camera"
+    return names[code] if names else f"camera {code}"
+
+
+def check_camera_names(images: Images, names: tuple[str, ...]) -> None:
+    """Raises InputError where there are names, but not one for each camera."""
+    if names and len(images) and images.camera.max() >= len(names):
+        raise InputError(
+            f"camera_names must name every camera; got {len(names)} names and camera code "
+            f"{images.camera.max()}. Name them all, or pass () to show the codes."
+        )
 
 
 def identity_result(story: IdentityStory) -> str:

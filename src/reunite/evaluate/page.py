@@ -18,7 +18,12 @@ class Section:
 
 
 def page(
-    kind: str, title: str, result: str, sections: Sequence[Section], styles: Sequence[str] = ("report.css",)
+    kind: str,
+    title: str,
+    result: str,
+    sections: Sequence[Section],
+    styles: Sequence[str] = ("report.css",),
+    links: str | None = None,
 ) -> str:
     """A whole page.
 
@@ -28,10 +33,12 @@ def page(
         result: the page in one sentence, which stands below the heading.
         sections: in order; their titles are links below the result.
         styles: style sheets that lie beside this file.
+        links: HTML to stand below the result in place of the titles of the sections.
     """
     room = files("reunite.evaluate")
     style = "".join(room.joinpath(name).read_text(encoding="utf-8") for name in styles)
-    links = "".join(f'<a href="#{section.name}">{section.title}</a>' for section in sections)
+    if links is None:
+        links = "".join(f'<a href="#{section.name}">{section.title}</a>' for section in sections)
     body = "\n".join(
         f'<section id="{section.name}" aria-labelledby="{section.name}-title">\n'
         f'<h2 id="{section.name}-title">{section.title}</h2>\n{section.body}\n</section>'

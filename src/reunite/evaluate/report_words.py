@@ -18,7 +18,19 @@ individuals in one row, often in similar clothes. The first kind is found among 
 going through the pictures of a row. Numbers of individuals are names and nothing more: another run gives others. The
 pictures show one frame of each track; where it is a bad one, look at the track itself.</p>"""
 
-IDENTITY_LIMITS = """<p>Not for identifying or following people who have not agreed to it, and not for surveillance. Not
-for any decision about a person: a confident answer can be wrong, and errors are rarely spread evenly over groups of
-people. Nobody on this page is identified: a row says that some tracks look alike. This page holds pictures of them, so
-keep it as safe as the footage.</p>"""
+_LIMITS_OF_IDENTITIES = """<p>Not for identifying or following people who have not agreed to it, and not for surveillance.
+Not for any decision about a person: a confident answer can be wrong, and errors are rarely spread evenly over groups of
+people. Nobody on this page is identified: {claim} look alike. This page holds pictures of them, so keep it as safe as
+the {source}.</p>"""
+
+IDENTITY_LIMITS = _LIMITS_OF_IDENTITIES.format(claim="a row says that some tracks", source="footage")
+
+FOLDER_LIMITS = _LIMITS_OF_IDENTITIES.format(claim="a number says that some images", source="folder")
+
+FOLDER_READING = """<p>Begin with the groups to <b>look at first</b>, then answer the pairs under <b>same or not?</b>; both
+are where an error is most likely. The usual errors are one individual under two numbers, often one for each camera, side
+or light, and two individuals under one number, often alike in color. The second kind shows in a strip as a picture that
+does not belong; the first kind among the <b>images alone</b> and in the pairs. <b>Confidence</b> says how much nearer an
+image is to its own individual than to the second best. Numbers of individuals are names and nothing more.</p>
+<p>What you correct is kept: write the pairs into a file and run again with <code>--constraints</code> and
+<code>--previous</code>.</p>"""

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import sparse
 
 from reunite.errors import ImageError
-from reunite.images.decoding import decode
+from reunite.images.decoding import decode_within
 from reunite.types import Clusters, Images, unit_rows
 
 BYTES = 3_000
@@ -81,20 +81,27 @@ class ClusterExample:
     stranger: Bool[np.ndarray, " k"]
 
 
-def thumbnail(path: str) -> Thumbnail:
-    """The image at `path`, small enough for a page that holds hundreds; a broken file gives a grey box."""
+def thumbnail(path: str, area: int = AREA, most: int = BYTES) -> Thumbnail:
+    """The image at `path`, small enough for a page that holds hundreds; a broken file gives a grey box.
+
+    Args:
+        path: the file.
+        area: in CSS pixels; no side is longer than 160.
+        most: bytes of the encoded picture.
+    """
     try:
-        picture, readable = Image.fromarray(decode(path)), True
+        # Twice the longest side that is shown, for sharp screens.
+        picture, readable = Image.fromarray(decode_within(path, (320, 320))), True
     except (ImageError, OSError):
         picture, readable = Image.new("RGB", (80, 140), (150, 150, 150)), False
-    scale = min((AREA / (picture.width * picture.height)) ** 0.5, 160 / picture.width, 160 / picture.height)
+    scale = min((area / (picture.width * picture.height)) ** 0.5, 160 / picture.width, 160 / picture.height)
     width, height = (max(8, round(side * scale)) for side in picture.size)
-    code = base64.b64encode(_encode(picture, width, height)).decode("ascii")
+    code = base64.b64encode(_encode(picture, width, height, most)).decode("ascii")
     return Thumbnail(f"data:image/webp;base64,{code}", width, height, readable)
 
 
-def _encode(picture: Image.Image, width: int, height: int) -> bytes:
-    """WebP of at most `BYTES`: twice the shown pixels for sharp screens, then less detail until it fits."""
+def _encode(picture: Image.Image, width: int, height: int, most: int) -> bytes:
+    """WebP of at most `most` bytes: twice the shown pixels for sharp screens, then less detail until it fits."""
     code = b""
     for density in (2.0, 1.5, 1.0, 0.5):
         small = picture.resize((round(width * density), round(height * density)), Image.Resampling.LANCZOS)
@@ -102,15 +109,15 @@ def _encode(picture: Image.Image, width: int, height: int) -> bytes:
             buffer = BytesIO()
             small.save(buffer, "WEBP", quality=quality)
             code = buffer.getvalue()
-            if len(code) <= BYTES:
+            if len(code) <= most:
                 return code
     return code
 
 
-def image_tag(images: Images, row: int, label: str) -> str:
-    """One <img>, named by what it stands for and by its file."""
+def image_tag(images: Images, row: int, label: str, small: Thumbnail | None = None) -> str:
+    """One <img>, named by what it stands for and by its file; `small` where its thumbnail is there already."""
     path = str(images.paths[row])
-    small = thumbnail(path)
+    small = small or thumbnail(path)
     name = escape(PurePath(path).name + ("" if small.readable else ", cannot be read"))
     size = f'width="{small.width}" height="{small.height}"'
     return f'<img src="{small.source}" {size} alt="{escape(label)}: {name}" title="{name}">'

@@ -93,6 +93,42 @@ def decode(
         raise ImageError(f"Cannot read {path} as an image: {reason}.") from reason.__cause__
 
 
+def decode_within(
+    path: str | Path, box: tuple[int, int], max_pixels: int = 100_000_000
+) -> UInt8[np.ndarray, "height width 3"]:
+    """As `decode`, made to fit into `box`, (height, width), with its sides in proportion; a smaller image stays as it is.
+
+    For pictures of pictures: a JPEG much larger than the box is decoded at a reduced scale.
+
+    Raises:
+        ImageError, InputError: as `decode`.
+    """
+    check_size(box)
+    try:
+        data = _content(path)
+        kind = _kind(data)
+        pixels = _turbo(data, _announced_within(data, box), max_pixels) if kind == "JPEG" else None
+        if pixels is None:
+            pixels = _pillow(data, kind, max_pixels)
+    except Refused as reason:
+        raise ImageError(f"Cannot read {path} as an image: {reason}.") from reason.__cause__
+    return resize(pixels, _fit(pixels.shape[0], pixels.shape[1], box))
+
+
+def _announced_within(data: bytes, box: tuple[int, int]) -> tuple[int, int] | None:
+    """Height and width that a JPEG will have within the box, upright; None where its header cannot be read."""
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    return _fit(*((height, width) if _orientation(_jpeg_exif(data)) < 5 else (width, height)), box)
+
+
+def _fit(height: int, width: int, box: tuple[int, int]) -> tuple[int, int]:
+    scale = min(box[0] / height, box[1] / width, 1.0)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def check_size(size: tuple[int, int] | None) -> None:
     """Raises InputError unless `size` is None or (height, width), two positive whole numbers."""
     if size is None:
