@@ -125,14 +125,11 @@ def _timeline(story: IdentityStory, clock: Clock | None, linked: Links) -> str:
     if unknown:
         notes.append(f"{number(unknown, 'track')} of unknown time {'is' if unknown == 1 else 'are'} not drawn.")
     return (
-        f'<p class="note">{" ".join(notes)}</p>{camera_legend(story, "Cameras")}'
-        f"{timeline(story, shown, clock, linked)}"
+        f'<p class="note">{" ".join(notes)}</p>{camera_legend(story, "Cameras")}{timeline(story, shown, clock, linked)}'
     )
 
 
-def _individuals(
-    story: IdentityStory, several: Sequence[Individual], clock: Clock | None, linked: Links
-) -> str:
+def _individuals(story: IdentityStory, several: Sequence[Individual], clock: Clock | None, linked: Links) -> str:
     if not story.individuals:
         return missing("No individuals were found.")
     table = _table(story, clock, linked)

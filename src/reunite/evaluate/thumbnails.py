@@ -101,13 +101,17 @@ def thumbnail(path: str, area: int = AREA, most: int = BYTES) -> Thumbnail:
 
 
 def _encode(picture: Image.Image, width: int, height: int, most: int) -> bytes:
-    """WebP of at most `most` bytes: twice the shown pixels for sharp screens, then less detail until it fits."""
+    """WebP of at most `most` bytes: twice the shown pixels for sharp screens, then less detail until it fits.
+
+    A picture of fewer pixels is not enlarged: a browser does that as well, from fewer bytes.
+    """
     code = b""
     for density in (2.0, 1.5, 1.0, 0.5):
-        small = picture.resize((round(width * density), round(height * density)), Image.Resampling.LANCZOS)
+        scale = min(density, max(picture.width / width, 0.5))
+        small = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
         for quality in (70, 45):
             buffer = BytesIO()
-            small.save(buffer, "WEBP", quality=quality)
+            small.save(buffer, "WEBP", quality=quality, method=2)
             code = buffer.getvalue()
             if len(code) <= most:
                 return code
