@@ -22,7 +22,7 @@ from reunite.evaluate.report import RunStory, report, result
 from reunite.evaluate.thumbnails import BYTES, choose_queries, cluster_examples, nearest_gallery, thumbnail
 from reunite.types import Images, Scores
 
-VOID = {"meta", "img", "br", "hr", "link", "input"}
+VOID = {"meta", "img", "br", "hr", "link", "input", "wbr"}
 EMPTY = Images.of([])
 
 

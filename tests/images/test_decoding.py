@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from reunite.errors import ImageError, InputError
-from reunite.images.decoding import decode, resize
+from reunite.images.decoding import decode, decode_within, resize
 
 
 @pytest.fixture
@@ -295,3 +295,44 @@ def test_large_photos_come_out_nearly_as_from_all_their_pixels(tmp_path: Path, p
     assert 0 < np.abs(difference).mean() < 0.5  # 0 would mean that the reduced scale was not used
     barely = decode(path, (400, 250))
     np.testing.assert_array_equal(barely, resize(decode(path), (400, 250)))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize(
+    ("size", "box", "expected"),
+    [
+        ((1200, 400), (100, 100), (100, 33)),
+        ((400, 1200), (100, 100), (33, 100)),
+        ((60, 40), (100, 100), (60, 40)),
+        ((3000, 3), (50, 50), (50, 1)),
+        ((300, 200), (90, 300), (90, 60)),
+    ],
+)
+def test_within_a_box_sides_stay_in_proportion(tmp_path: Path, kind: str, size: tuple, box: tuple, expected: tuple):
+    path = tmp_path / f"a.{kind}"
+    ramp = np.linspace(0, 255, size[0])[:, None, None] * np.ones((1, size[1], 3))
+    assert cv2.imwrite(str(path), ramp.astype(np.uint8))
+    small = decode_within(path, box)
+    assert small.shape == (*expected, 3)
+    assert np.abs(small.astype(int) - resize(decode(path), expected)).max() <= 4
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_within_a_box_a_turned_photo_is_upright(tmp_path: Path, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (1600, 400)).save(tmp_path / "a.jpg", exif=exif)
+    assert decode_within(tmp_path / "a.jpg", (80, 200)).shape == ((50, 200, 3) if orientation == 1 else (80, 20, 3))
+
+
+def test_within_a_box_errors_are_those_of_decode(tmp_path: Path):
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    for name in ("text.jpg", "cut.jpg", "gone.jpg"):
+        with pytest.raises(ImageError, match=f"Cannot read .*{name}"):
+            decode_within(tmp_path / name, (10, 10))
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match="more than the limit"):
+        decode_within(tmp_path / "a.jpg", (10, 10), max_pixels=100)
+    with pytest.raises(InputError, match="two positive whole numbers"):
+        decode_within(tmp_path / "a.jpg", (10, 0))

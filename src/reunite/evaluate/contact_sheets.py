@@ -101,14 +101,18 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _take_place(temporary: Path, folder: Path) -> None:
-    """The new folder in place of the old one."""
-    if folder.exists():
-        old = temporary.with_name(f".{folder.name}.{os.getpid()}.old.sheets")
-        os.rename(folder, old)
+    """The new folder in place of the old one, which comes back where that fails."""
+    if not folder.exists():
         os.rename(temporary, folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
+        return
+    old = temporary.with_name(f".{folder.name}.{os.getpid()}.old.sheets")
+    os.rename(folder, old)
+    try:
         os.rename(temporary, folder)
+    except OSError:
+        os.rename(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @dataclass(frozen=True)

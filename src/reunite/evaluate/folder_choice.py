@@ -14,15 +14,15 @@ from reunite.types import unit_rows
 FACES = 48
 """Individuals in the overview, each by one picture."""
 
-FIRST_LOOKS, LOOK_PICTURES = 12, 4
+FIRST_LOOKS, LOOK_PICTURES = 9, 4
 """Groups to look at first, and most pictures of each kind for one of them."""
 
-PAIRS_SHOWN, ALONE_SHOWN = 18, 36
+PAIRS_SHOWN, ALONE_SHOWN = 12, 36
 
-FIRST_GROUPS, PAGE_GROUPS, PAGES = 24, 60, 10
+FIRST_GROUPS, PAGE_GROUPS, PAGES = 20, 60, 10
 """Individuals on the first page, on each of the others, and most pages in all."""
 
-FIRST_PICTURES, PAGE_PICTURES, STRIP_PICTURES = 240, 480, 24
+FIRST_PICTURES, PAGE_PICTURES, STRIP_PICTURES = 200, 480, 24
 """Most pictures of all strips of the first page, of those of another page, and of one strip."""
 
 CENTER_ROWS = 256

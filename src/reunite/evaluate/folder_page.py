@@ -255,10 +255,10 @@ def _radius(story: FolderStory) -> str:
     given = ""
     if story.constraints is not None:
         pairs = story.constraints
-        wrong = f" {pairs.contradictory:,} of them contradict others." if pairs.contradictory else ""
+        wrong = f"{pairs.contradictory:,} of them contradict others, so not all could be kept"
         given = (
-            f"<p>{number(pairs.same, 'pair')} given as the same and {number(pairs.different, 'pair')} as different "
-            f"were kept.{wrong}</p>"
+            f"<p>{number(pairs.same, 'pair was', 'pairs were')} given as the same and {pairs.different:,} as different; "
+            f"{wrong if pairs.contradictory else 'all were kept'}.</p>"
         )
     evidence = story.evidence
     if evidence is None:

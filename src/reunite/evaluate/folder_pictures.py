@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from reunite.evaluate.folder_choice import Choice, Look, Strip
+from reunite.evaluate.folder_choice import LOOK_PICTURES, Choice, Look, Strip
 from reunite.evaluate.folder_story import FolderStory
 from reunite.evaluate.identity_figures import Links, camera_tag, individual_link
 from reunite.evaluate.identity_pictures import spread
@@ -24,6 +24,9 @@ SMALL_AREA, SMALL_BYTES = 64 * 104, 2_000
 
 STRIP_WIDTH, GAP = 502, 5
 """CSS pixels that a strip has on a wide screen, and between its pictures."""
+
+LOOK_WIDTH = 300
+"""CSS pixels that a group to look at first has on a phone, and that a column of short strips has everywhere."""
 
 WIDEST = 2.2
 """A picture in a strip is at most this much wider than high; a wider one is made lower."""
@@ -159,13 +162,15 @@ def look_first(pictures: Pictures, looks: Sequence[Look]) -> str:
     if not looks:
         return missing("There is nothing to look at: no individual has two images or more.")
     kind = "trust" if pictures.story.trust is not None else "mean confidence"
+    core = "most central" if pictures.story.embeddings is not None else "most confident"
     note = (
-        f"The {number(len(looks), 'group')} with the lowest {kind}. Does the second row show the same individual as the "
-        "first? If it shows the third one, images were put in the wrong group; if all three are one, it was split."
+        f"The {number(len(looks), 'group')} with the lowest {kind}. Do the most doubtful images show the same individual as "
+        f"the {core} ones? If they show the nearest one, they were put in the wrong group; if all show one, it was split."
     )
-    if pictures.story.embeddings is None:
-        note = note.replace("the same individual as the first", "the individual of the first row")
-    return f'<p class="note">{note}</p><div class="looks">{"".join(_look(pictures, look) for look in looks)}</div>'
+    # Four of the usual width fit into the narrowest card.
+    height = max(48, min(84, round(LOOK_WIDTH / LOOK_PICTURES * pictures.height / pictures.width) - GAP))
+    drawn = "".join(_look(pictures, look) for look in looks)
+    return f'<p class="note">{note}</p><div class="looks" style="--look:{height}px">{drawn}</div>'
 
 
 def _look(pictures: Pictures, look: Look) -> str:
@@ -186,7 +191,7 @@ def _look(pictures: Pictures, look: Look) -> str:
     name = individual_link(label, pictures.links)
     return (
         f'<figure class="look"><figcaption><b class="tag">{name}</b> {pictures.facts(look.place)}</figcaption>'
-        f"{rows}</figure>"
+        f'<div class="kinds">{rows}</div></figure>'
     )
 
 
@@ -202,12 +207,13 @@ def same_or_not(pictures: Pictures, shown: Sequence[int]) -> str:
         "both file names and <code>same</code> or <code>different</code> in a line of a file, and pass it with "
         "<code>--constraints</code>."
     )
-    cases = "".join(_pair(pictures, *story.pairs[0][pair].tolist(), float(story.pairs[1][pair])) for pair in shown)
+    rows, probability = story.pairs
+    cases = "".join(_pair(pictures, rows[pair].tolist(), float(probability[pair])) for pair in shown)
     return f'<p class="note">{note}</p><div class="cases pairs">{cases}</div>'
 
 
-def _pair(pictures: Pictures, one: int, other: int, probability: float) -> str:
-    story = pictures.story
+def _pair(pictures: Pictures, pair: Sequence[int], probability: float) -> str:
+    story, (one, other) = pictures.story, pair
     together = story.labels[one] == story.labels[other] and story.labels[one] >= 0
     columns = ""
     for row in (one, other):
@@ -236,7 +242,9 @@ def strips(pictures: Pictures, chosen: Sequence[Strip]) -> str:
             f'<figure class="cluster" id="individual-{label}"><figcaption><b class="tag">individual {label}</b> '
             f'{pictures.facts(strip.place, len(rows))}</figcaption><ul class="contact">{items}</ul></figure>'
         )
-    return f'<div class="strips">{drawn}</div>'
+    longest = max((len(strip.rows) for strip in chosen), default=0)
+    narrow = " narrow" if longest * (pictures.width + GAP) <= LOOK_WIDTH else ""
+    return f'<div class="strips{narrow}">{drawn}</div>'
 
 
 def whole_lines(rows: list[int], line: int) -> list[int]:
