@@ -22,7 +22,7 @@ from reunite.evaluate.page import number
 from reunite.images.decoding import decode_within
 from reunite.threads import thread_count
 
-MOST_SHEETS = 2_000
+MOST_SHEETS = 1_000
 """Sheets that are written, those of the largest groups: 100,000 images may have 20,000 groups, most of them of two."""
 
 MOST_PICTURES = 100
