@@ -211,6 +211,21 @@ def test_cameras_are_counted(html):
     assert len(rows) == 3
 
 
+def test_an_unknown_camera_is_not_another_camera(story):
+    """What one known camera saw was not seen elsewhere by it; what only an unknown one saw was seen by no other."""
+    images = replace(story.images, camera=np.where(CAMERA == 0, 0, -1))
+    drawn = section(folder_pages(replace(story, images=images))["report.html"], "cameras")
+    assert re.findall(r"</i> ([\w ]+)</th><td>\d+</td><td>(\d+)</td><td>(\d+)</td>", drawn) == [
+        ("gate", "4", "0"),
+        ("unknown camera", "3", "2"),
+    ]
+
+
+def test_two_noise_images_are_not_together(story):
+    html = folder_pages(replace(story, pairs=(np.array([[6, 11]]), np.array([0.5]))))["report.html"]
+    assert "kept apart" in section(html, "pairs") and "put together" not in section(html, "pairs")
+
+
 def test_the_timeline_has_a_row_for_each_individual(html):
     drawn = section(html, "timeline")
     assert re.findall(r'<tr><th scope="row">.*?>(\d+)<', drawn) == ["3", "7", "20", "9", "12"]
@@ -375,6 +390,10 @@ def test_pages_stay_small_however_many_images_there_are(story, tmp_path, rng, co
     assert len(shown) == len(set(shown)) == min(several, FIRST_GROUPS + (PAGES - 1) * PAGE_GROUPS)
     sizes = [int((large.labels == int(label)).sum()) for label in shown]
     assert sizes == sorted(sizes, reverse=True)
+    for text in pages.values():
+        for figure in re.findall(r'<figure class="cluster".*?</figure>', text, re.DOTALL):
+            told = re.search(r"(?:(\d+) of )?([\d,]+) images", Page(figure).text)
+            assert figure.count("<img") == int(told[1] or told[2])
     rest = several - len(shown)
     assert (f"the other {rest:,} are not. identities.csv lists every image." in parsed[0].text) == (rest > 0)
 
