@@ -28,9 +28,9 @@ from reunite.evaluate.folder_story import (
     Drawing,
     FolderStory,
     Groups,
-    RadiusEvidence,
     folder_result,
 )
+from reunite.identities.evidence import Evidence
 from reunite.types import Images
 
 LABELS = np.array([7, 3, 7, 3, 7, 9, -1, 7, 12, 3, 20, -1, 20, 3])
@@ -47,10 +47,10 @@ HEADINGS = [
 ]  # fmt: skip
 
 
-def evidence(count: int = 6) -> RadiusEvidence:
+def evidence(count: int = 6) -> Evidence:
     cuts = np.linspace(0.3, 0.8, count)
     curve = np.where(np.arange(count) > 1, 0.1 * np.arange(count), np.nan)
-    return RadiusEvidence(
+    return Evidence(
         0.5, "0.5 was chosen: a <made-up> reason.", cuts, np.arange(count)[::-1] + 1, (("Stability", curve),)
     )
 

@@ -20,7 +20,7 @@ from reunite.evaluate.identity_figures import WIDTH, Clock, _merged, clock_of
 from reunite.evaluate.identity_page import IdentityStory, identity_page, identity_result
 from reunite.evaluate.identity_pictures import STRIP_BYTES, STRIP_PICTURES, pictures_each
 from reunite.evaluate.thumbnails import BYTES, thumbnail
-from reunite.identities.choose import Evidence
+from reunite.identities.evidence import Evidence
 from reunite.types import Images
 
 LABELS = np.array([0, 1, 0, 2, 1, -1, 0, 3, 2, 1, -1, 4, 2])
@@ -39,7 +39,9 @@ HEADINGS = [
 def evidence(count: int = 6) -> Evidence:
     cuts = np.linspace(0.1, 0.6, count)
     silhouette = np.where(np.arange(count) > 1, 0.1 * np.arange(count), np.nan)
-    return Evidence(0.3, "0.300 was chosen: a <made-up> reason.", cuts, np.arange(count)[::-1] + 1, silhouette)
+    return Evidence(
+        0.3, "0.300 was chosen: a <made-up> reason.", cuts, np.arange(count)[::-1] + 1, (("silhouette", silhouette),)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from oracles.identities import nearest_identities
 from reunite.errors import InputError
-from reunite.identities.choose import FALLBACK
-from reunite.identities.identify import identify
+from reunite.identities.by_cosine import identify_by_cosine as identify
+from reunite.identities.silhouette import FALLBACK
 from reunite.identities.summaries import Summaries, summarise
 from reunite.identities.tracks import TrackIdentities, identify_tracks
 from reunite.images.tracklets import Tracklets, group_tracklets
@@ -275,7 +275,7 @@ def test_the_line_is_drawn_without_what_looks_mixed_at_first(seed: int, m: int) 
     found = identify_tracks(made)
     assert found.identities.eps == expected.eps
     assert found.identities.evidence.chosen == expected.evidence.chosen
-    np.testing.assert_array_equal(found.identities.evidence.silhouette, expected.evidence.silhouette)
+    np.testing.assert_array_equal(found.identities.evidence.curve("silhouette"), expected.evidence.curve("silhouette"))
 
 
 def test_a_given_line_is_kept() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,6 @@ def summary(result: Result, overlap: bool) -> dict[str, Any]:
     who = result.found.identities
     used = who.labels[who.labels != NOISE]
     cameras = [len(np.unique(result.summaries.camera[who.labels == label])) for label in np.unique(used)]
-    evidence = {
-        name: [None if np.isnan(each) else each for each in value.tolist()] if isinstance(value, np.ndarray) else value
-        for name, value in asdict(who.evidence).items()
-    }
     return {
         "identities": len(cameras),
         "in_several_cameras": sum(count > 1 for count in cameras),
@@ -120,5 +116,5 @@ def summary(result: Result, overlap: bool) -> dict[str, Any]:
         "unusable": len(result.left),
         "overlap_rule": overlap,
         "overlapping_pairs": len(who.apart),
-        "evidence": evidence,
+        "evidence": who.evidence.facts(),
     }

@@ -12,26 +12,8 @@ from numpy.typing import NDArray
 from reunite.errors import InputError
 from reunite.evaluate.identity_story import Individual, camera_name, check_camera_names, present_cameras
 from reunite.evaluate.page import number
+from reunite.identities.evidence import Evidence
 from reunite.types import ClusterScores, Images, check_codes
-
-
-@dataclass(frozen=True, eq=False)
-class RadiusEvidence:
-    """What the radius was chosen from, to be looked at.
-
-    Attributes:
-        eps: the radius, a mean Jaccard distance.
-        chosen: how it was chosen, one sentence.
-        cuts: all that were looked at, (k,), ascending.
-        clusters: groups at each, (k,).
-        curves: what else was measured at each: its name and (k,) values, NaN where it is not defined.
-    """
-
-    eps: float
-    chosen: str
-    cuts: NDArray[np.float64]
-    clusters: NDArray[np.int64]
-    curves: tuple[tuple[str, NDArray[np.float64]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +87,7 @@ class FolderStory:
     confidence: NDArray[np.floating]
     second_best: NDArray[np.int64]
     margin: NDArray[np.floating]
-    evidence: RadiusEvidence | None = None
+    evidence: Evidence | None = None
     embeddings: NDArray[np.float32] | None = None
     trust: NDArray[np.floating] | None = None
     pairs: tuple[NDArray[np.int64], NDArray[np.floating]] | None = None

@@ -174,7 +174,7 @@ def _line(story: IdentityStory) -> str:
     evidence = story.evidence
     curves = (
         ("clusters", "Groups left at each cut", evidence.clusters.astype(np.float64)),
-        ("silhouette", "Mean silhouette at each cut", evidence.silhouette),
+        ("silhouette", "Mean silhouette at each cut", evidence.curve("silhouette")),
     )
     charts = cut_charts(curves, evidence.cuts, evidence.eps, "cut (mean cosine distance)")
     rule = "The rule that one camera cannot see an individual twice at the same moment was off."

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from reunite.cluster.centroids import centroids
 from reunite.errors import InputError
 from reunite.evaluate.page import number
-from reunite.identities.choose import Evidence
+from reunite.identities.evidence import Evidence
 from reunite.types import Images, check_codes, check_embeddings, unit_rows
 
 DOUBTFUL = 0.1
@@ -39,7 +39,7 @@ class IdentityStory:
         camera_names: what camera codes 0, 1, ... are called; empty where the codes are their names.
         frames: how many frames each track has, (m,).
         begin, end: when each track was first and last seen, (m,) float64; NaN unknown.
-        labels, confidence, second_best: (m,), of `reunite.identities.identify.Identities`.
+        labels, confidence, second_best: (m,), of `reunite.identities.result.Identities`.
         mixed: tracks that seem to hold two individuals, (m,); their label is -1.
         parts: for these the identity nearest to each part, (m, 2); -1 for nobody, and for all other tracks.
         part_paths: for these a picture of each part, (m, 2) str; "" where there is none.

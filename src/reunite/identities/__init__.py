@@ -1,6 +1,7 @@
 """Who is who across cameras, from one embedding per track."""
 
-from reunite.identities.identify import Identities, identify
+from reunite.identities.identify import identify
+from reunite.identities.result import Identities
 from reunite.identities.summaries import summarise
 from reunite.identities.tracks import TrackIdentities, identify_tracks
 

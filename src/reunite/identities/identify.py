@@ -1,95 +1,127 @@
-"""Who is who: rows that show one individual, how sure that is, and where the line was drawn."""
+"""From embeddings to individuals, without labels and without a number to guess: ten rows or a million."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64, Shaped
+from jaxtyping import Float, Float32, Int64
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 
-from reunite.cluster.linkage_tree import check_apart, linkage_tree
+from reunite.cluster.linkage_tree import LinkageTree
+from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.errors import InputError
 from reunite.identities.centering import camera_means, without
-from reunite.identities.choose import Evidence, choose_eps
-from reunite.identities.confidence import confidence
-from reunite.identities.overlap import overlapping
-from reunite.types import check_codes, check_embeddings, unit_rows
-
-
-@dataclass(frozen=True, eq=False)
-class Identities:
-    """Who is who among n rows.
-
-    Attributes:
-        labels: identity of each row, (n,) int64, numbered by first member; -1 is nobody.
-        confidence: a margin in [0, 1], (n,): 0 could as well be the second best, 1 is far from everybody else. It is no
-            probability; it puts rows in order for somebody who looks at the doubtful ones first.
-        second_best: the nearest other identity that the row may have, (n,) int64; -1 where there is none.
-        eps: mean cosine distance up to which groups of rows were united.
-        evidence: what `eps` was chosen from.
-        apart: pairs of rows i < j that had to stay apart, each once, (p, 2).
-    """
-
-    labels: Int64[np.ndarray, " n"]
-    confidence: Float64[np.ndarray, " n"]
-    second_best: Int64[np.ndarray, " n"]
-    eps: float
-    evidence: Evidence
-    apart: Int64[np.ndarray, "p 2"]
+from reunite.identities.choose import averaged, choose
+from reunite.identities.constraints import Constraints
+from reunite.identities.overlap import overlapping, span_of
+from reunite.identities.result import Identities
+from reunite.identities.separation import separation
+from reunite.identities.whitening import whitened
+from reunite.neighbors.jaccard import jaccard_graph
+from reunite.types import NOISE, Clusters, check_codes, check_embeddings, unit_rows
 
 
 def identify(
     embeddings: Float[np.ndarray, "n d"],
     camera: ArrayLike | None = None,
     time: ArrayLike | None = None,
-    constraints: ArrayLike | None = None,
+    constraints: ArrayLike | Constraints | None = None,
     eps: float | None = None,
     *,
+    k1: int | None = None,
+    min_cluster_size: int = 1,
     overlap: bool = True,
     center: bool = True,
+    seed: int = 0,
 ) -> Identities:
-    """Group rows, such as tracks of several cameras, by individual; how many there are need not be known.
+    """Group rows, such as the images of a folder, by individual; how many there are need not be known.
 
-    The mean of each camera is subtracted (`camera_means`). Then average linkage on cosine distance, cut at `eps`
-    (`linkage_tree`). Two rows that one camera saw at the same moment are not the same individual: they, and whatever has been
-    united with either, are never united. Holds one n x n matrix in float32, 100 MB for 5,000 rows.
+    The mean of each camera is subtracted (`camera_means`). Rows are near where their reciprocal neighborhoods overlap
+    (`jaccard_graph`), and groups are united by average linkage on that graph (`sparse_linkage_tree`), up to a distance that is
+    chosen together with the size of the neighborhoods (`choose`). What varies within these groups then counts less
+    (`whitened`), and the linkage is done once more. O(n k) memory besides copies of the embeddings.
 
     Args:
         embeddings: (n, d) rows; their lengths do not matter.
         camera: (n,) the camera of each row; -1 or None is unknown.
-        time: (n,) seconds, or (n, 2) seconds of the begin and the end of each track; NaN or None is unknown.
-        constraints: (p, 2) more pairs of rows that show different individuals.
-        eps: mean cosine distance up to which groups are united, above 0; None chooses it by silhouette, see `choose_eps`.
-        overlap: False unites what one camera saw at the same moment as anything else, for cameras that draw two boxes
-            around one individual, or that see mirrors and screens.
+        time: (n,) seconds, or (n, 2) seconds of the begin and the end of a track; NaN or None is unknown.
+        constraints: pairs of rows that a person decided: (p, 3) rows i, j and 1 for the same individual or 0 for different
+            ones; or (p, 2), all different. Every one holds in the result.
+        eps: mean Jaccard distance up to which groups are united, in (0, 1); None chooses it.
+        k1: neighbors of a row that count, itself included, 2 or more; None chooses it.
+        min_cluster_size: groups of fewer rows are nobody's, label -1, unless a person said that they belong together. With 1
+            an individual seen once is an individual.
+        overlap: rows that one camera saw at the same moment show different individuals. False for cameras that draw two boxes
+            around one individual, that see mirrors and screens, or whose clock has a coarse tick. A pair that `constraints`
+            call the same, directly or through others, may overlap.
         center: False leaves embeddings as they are, for cameras that see different individuals.
+        seed: of what is drawn to choose `eps` and `k1`.
+
+    Returns:
+        `confidence` is the share of what a row has in common with its own group and the nearest other one that it has with its
+        own: 0.5 could be either, 1 shares nothing with any other. A row alone has 1 minus what it shares with the nearest
+        group. No probability: `calibrate` gives these.
 
     Raises:
-        InputError: shapes that do not fit, rows that are not finite or all zeros, a track that ends before it begins, `eps`
-            out of range, constraints that are no pairs of rows, or a matrix that does not fit into memory.
+        InputError: shapes that do not fit, rows that are not finite, `eps`, `k1` or `min_cluster_size` out of range, or
+            constraints that contradict each other (with the chain of pairs that does) or are no pairs of rows.
     """
+    if eps is not None and not (0 < eps < 1 and math.isfinite(eps)):
+        raise InputError(f"eps is a mean Jaccard distance and must be between 0 and 1; got {eps}.")
+    if (k1 is not None and k1 < 2) or min_cluster_size < 1:
+        raise InputError(
+            f"k1 counts the row itself and must be at least 2, and min_cluster_size at least 1; got {k1} and "
+            f"{min_cluster_size}."
+        )
     rows = unit_rows(check_embeddings(embeddings))
-    cameras = check_codes(camera, len(rows), "camera")
-    given = None if constraints is None or np.size(constraints) == 0 else constraints
-    apart = check_apart(given, len(rows), "constraints")
+    count = len(rows)
+    cameras = check_codes(camera, count, "camera")
+    said = constraints if isinstance(constraints, Constraints) else Constraints.of(constraints, count)
+    apart = said.different
     if overlap and time is not None:
-        apart = np.concatenate([apart, overlapping(cameras, *_span(time, len(rows)))])
+        apart = np.concatenate([apart, said.without_contradicted(overlapping(cameras, *span_of(time, count)))[0]])
     apart = np.unique(np.sort(apart, axis=1), axis=0)
     if center:
         rows = without(rows, camera_means(rows, cameras))
-    tree = linkage_tree(rows, apart)
-    evidence = choose_eps(rows, tree, eps)
+    evidence = choose(rows, eps, k1, seed=seed)
+    if not count:
+        nothing = np.empty(0, np.int64)
+        return Identities(nothing, np.empty(0), nothing, evidence.eps, evidence, apart)
+    first, _ = _linked(rows, evidence.k1 or 1, said.groups, apart)
+    rows = whitened(rows, first.cut(evidence.eps))
+    tree, graph = _linked(rows, evidence.k1 or 1, said.groups, apart)
     labels = tree.cut(evidence.eps)
-    sure = confidence(rows, labels, evidence.eps, apart)
-    return Identities(labels, sure.value, sure.second_best, evidence.eps, evidence, apart)
+    near = separation(graph, labels)
+    total = near.own + near.other
+    sure = np.where(near.own > 0, near.own / np.where(total > 0, total, 1), 1 - near.other)
+    return _without_small(
+        Identities(labels, sure, near.second_best, evidence.eps, evidence, apart), min_cluster_size, said.same
+    )
 
 
-def _span(time: ArrayLike, count: int) -> tuple[Shaped[np.ndarray, " n"], Shaped[np.ndarray, " n"]]:
-    """Begin and end of each row; `overlapping` checks that they are numbers."""
-    seconds = np.asarray(time)
-    if seconds.shape not in ((count,), (count, 2)):
-        raise InputError(
-            f"time must have shape ({count},), or ({count}, 2) for begin and end; got shape {seconds.shape}."
-        )
-    return (seconds, seconds) if seconds.ndim == 1 else (seconds[:, 0], seconds[:, 1])
+def _linked(
+    rows: Float32[np.ndarray, "n d"], k1: int, groups: Int64[np.ndarray, " n"], apart: Int64[np.ndarray, "p 2"]
+) -> tuple[LinkageTree, csr_array]:
+    graph = jaccard_graph(rows, k1, averaged(k1), FARTHEST)
+    return sparse_linkage_tree(graph, groups, apart), graph
+
+
+def _without_small(found: Identities, least: int, same: Int64[np.ndarray, "s 2"]) -> Identities:
+    """Groups of fewer rows than `least` are nobody's, except what a person put together."""
+    keep = np.bincount(found.labels)[found.labels] >= least
+    keep |= np.isin(found.labels, found.labels[same.ravel()])
+    if keep.all():
+        return found
+    labels = Clusters.of(np.where(keep, found.labels, NOISE)).labels
+    renamed = np.full(int(found.labels.max()) + 2, NOISE)  # the last one is that of NOISE
+    renamed[found.labels] = labels
+    return Identities(
+        labels,
+        np.where(keep, found.confidence, 0.0),
+        renamed[found.second_best],
+        found.eps,
+        found.evidence,
+        found.apart,
+    )

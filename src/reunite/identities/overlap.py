@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 from numpy.typing import ArrayLike
 
 from reunite.errors import InputError
@@ -68,3 +68,17 @@ def _seconds(values: ArrayLike, count: int, name: str) -> Float64[np.ndarray, " 
     if seconds.shape != (count,):
         raise InputError(f"{name} must have shape ({count},), one number per track; got shape {seconds.shape}.")
     return seconds
+
+
+def span_of(time: ArrayLike, count: int) -> tuple[Shaped[np.ndarray, " n"], Shaped[np.ndarray, " n"]]:
+    """Begin and end of each row, from one moment or two; `overlapping` checks that they are numbers.
+
+    Raises:
+        InputError: another shape.
+    """
+    seconds = np.asarray(time)
+    if seconds.shape not in ((count,), (count, 2)):
+        raise InputError(
+            f"time must have shape ({count},), or ({count}, 2) for begin and end; got shape {seconds.shape}."
+        )
+    return (seconds, seconds) if seconds.ndim == 1 else (seconds[:, 0], seconds[:, 1])

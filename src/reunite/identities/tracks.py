@@ -9,7 +9,8 @@ from jaxtyping import Bool, Int64
 from numpy.typing import ArrayLike
 
 from reunite.cluster.centroids import centroids
-from reunite.identities.identify import Identities, identify
+from reunite.identities.by_cosine import identify_by_cosine
+from reunite.identities.result import Identities
 from reunite.identities.summaries import Summaries
 from reunite.types import NOISE
 
@@ -45,10 +46,10 @@ def identify_tracks(
         overlap: keep tracks apart that one camera saw at the same moment.
 
     Raises:
-        InputError: as `identify` does.
+        InputError: as `identify_by_cosine` does.
     """
     time = np.stack([tracks.begin, tracks.end], axis=1)
-    every = identify(tracks.embeddings, tracks.camera, time, constraints, eps, overlap=overlap, center=False)
+    every = identify_by_cosine(tracks.embeddings, tracks.camera, time, constraints, eps, overlap=overlap, center=False)
     kept = np.flatnonzero(tracks.distance <= every.eps)
     found = every if len(kept) == len(tracks) else _among(tracks, kept, every.apart, eps)
     by_that_line = np.flatnonzero(tracks.distance <= found.eps)
@@ -74,7 +75,9 @@ def _among(
     place = np.full(len(tracks), NOISE, np.int64)
     place[kept] = np.arange(len(kept))
     inside = place[apart]
-    return identify(tracks.embeddings[kept], constraints=inside[(inside >= 0).all(axis=1)], eps=eps, center=False)
+    return identify_by_cosine(
+        tracks.embeddings[kept], constraints=inside[(inside >= 0).all(axis=1)], eps=eps, center=False
+    )
 
 
 def _nearest(

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples, silhouette_score
 
-import reunite.identities.choose as choose_module
+import reunite.identities.silhouette as choose_module
 from oracles.features import people
 from reunite.cluster.linkage_tree import LinkageTree, linkage_tree
 from reunite.errors import InputError
-from reunite.identities.choose import CUTS, FALLBACK, Evidence, choose_eps, mean_silhouette
+from reunite.identities.evidence import Evidence
+from reunite.identities.silhouette import CUTS, FALLBACK, choose_by_silhouette, mean_silhouette
 from reunite.types import Clusters, unit_rows
 
 
@@ -79,9 +80,9 @@ def test_one_group_or_all_alone_has_no_silhouette(labels: list[int]) -> None:
 def test_the_cut_with_the_largest_silhouette_is_chosen(n: int, seed: int, spread: float) -> None:
     rows = some_people(n, seed, spread)
     tree = linkage_tree(rows)
-    evidence = choose_eps(rows, tree)
+    evidence = choose_by_silhouette(rows, tree)
     theirs = silhouette_by_sklearn(rows, tree, evidence)
-    np.testing.assert_allclose(evidence.silhouette, theirs, atol=1e-5)
+    np.testing.assert_allclose(evidence.curve("silhouette"), theirs, atol=1e-5)
     assert evidence.eps in evidence.cuts
     assert theirs[evidence.cuts.tolist().index(evidence.eps)] == pytest.approx(np.nanmax(theirs), abs=1e-5)
     assert evidence.clusters.tolist() == [len(set(tree.cut(cut).tolist())) for cut in evidence.cuts]
@@ -93,7 +94,7 @@ def test_the_cut_with_the_largest_silhouette_is_chosen(n: int, seed: int, spread
 def test_cuts_are_spread_over_the_tree() -> None:
     rows = some_people(60)
     tree = linkage_tree(rows)
-    cuts = choose_eps(rows, tree).cuts
+    cuts = choose_by_silhouette(rows, tree).cuts
     assert len(cuts) == CUTS and cuts[0] == max(tree.heights[0], 0.01) and cuts[-1] == tree.heights[-1]
     np.testing.assert_allclose(np.diff(cuts), (cuts[-1] - cuts[0]) / (CUTS - 1))
 
@@ -103,32 +104,33 @@ def test_people_that_are_apart_are_found() -> None:
     identity = rng.permutation(np.repeat(np.arange(15), rng.integers(1, 10, 15)))
     rows = unit_rows(np.eye(16)[identity] + 0.1 * rng.standard_normal((len(identity), 16))).astype(np.float32)
     tree = linkage_tree(rows)
-    np.testing.assert_array_equal(tree.cut(choose_eps(rows, tree).eps), Clusters.of(identity).labels)
+    np.testing.assert_array_equal(tree.cut(choose_by_silhouette(rows, tree).eps), Clusters.of(identity).labels)
 
 
 def test_a_given_cut_is_used_and_the_evidence_is_the_same() -> None:
     rows = some_people(50)
     tree = linkage_tree(rows)
-    free, given_one = choose_eps(rows, tree), choose_eps(rows, tree, np.float32(0.125))
+    free, given_one = choose_by_silhouette(rows, tree), choose_by_silhouette(rows, tree, np.float32(0.125))
     assert given_one.eps == 0.125 and isinstance(given_one.eps, float) and given_one.chosen == "0.125 was given."
     assert free.eps != 0.125
-    for name in ("cuts", "clusters", "silhouette"):
+    for name in ("cuts", "clusters"):
         np.testing.assert_array_equal(getattr(given_one, name), getattr(free, name))
+    np.testing.assert_array_equal(given_one.curve("silhouette"), free.curve("silhouette"))
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_of_too_few_rows_no_cut_is_chosen(n: int) -> None:
     rows = np.eye(3, dtype=np.float32)[:n]
-    evidence = choose_eps(rows, linkage_tree(rows))
+    evidence = choose_by_silhouette(rows, linkage_tree(rows))
     assert evidence.eps == FALLBACK and "too few rows" in evidence.chosen
-    assert np.isnan(evidence.silhouette).all() and len(evidence.cuts) == len(evidence.clusters) == (n > 1)
-    assert choose_eps(rows, linkage_tree(rows), 0.2).eps == 0.2
+    assert np.isnan(evidence.curve("silhouette")).all() and len(evidence.cuts) == len(evidence.clusters) == (n > 1)
+    assert choose_by_silhouette(rows, linkage_tree(rows), 0.2).eps == 0.2
 
 
 def test_of_three_rows_the_two_that_are_near_are_united() -> None:
     rows = unit_rows(np.array([[1, 0], [0, 1], [1, 0.5]], np.float32))
     tree = linkage_tree(rows)
-    evidence = choose_eps(rows, tree)
+    evidence = choose_by_silhouette(rows, tree)
     assert tree.heights[0] == pytest.approx(1 - 1 / 1.25**0.5)
     alike = evidence.cuts[evidence.cuts < tree.heights[1]]  # every one of these cuts gives the same groups
     assert evidence.eps == alike[(len(alike) - 1) // 2]
@@ -138,7 +140,7 @@ def test_of_three_rows_the_two_that_are_near_are_united() -> None:
 def test_copies_of_one_row_are_one_group() -> None:
     rows = np.ones((20, 1), np.float32)
     tree = linkage_tree(rows)
-    evidence = choose_eps(rows, tree)
+    evidence = choose_by_silhouette(rows, tree)
     assert evidence.eps == FALLBACK and "too few groups" in evidence.chosen
     assert set(evidence.clusters.tolist()) == {1}
 
@@ -146,7 +148,7 @@ def test_copies_of_one_row_are_one_group() -> None:
 def test_rows_that_all_stay_apart_have_no_cut() -> None:
     rows = some_people(5)
     apart = np.argwhere(np.triu(np.ones((5, 5)), 1))
-    evidence = choose_eps(rows, linkage_tree(rows, apart))
+    evidence = choose_by_silhouette(rows, linkage_tree(rows, apart))
     assert evidence.eps == FALLBACK and len(evidence.cuts) == 0
 
 
@@ -154,7 +156,7 @@ def test_the_cut_is_above_zero_also_where_all_merges_are_at_zero() -> None:
     """Two people who must stay apart, copies of one row each: `confidence` divides by the cut."""
     rows = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
     tree = linkage_tree(rows, [[0, 3]])
-    evidence = choose_eps(rows, tree)
+    evidence = choose_by_silhouette(rows, tree)
     assert tree.heights.max() < 0.01 and evidence.eps == 0.01 and evidence.chosen.startswith("0.010 was chosen")
     assert tree.cut(evidence.eps).tolist() == [0, 0, 0, 1, 1, 1]
 
@@ -162,7 +164,7 @@ def test_the_cut_is_above_zero_also_where_all_merges_are_at_zero() -> None:
 def test_a_sample_of_rows_is_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = some_people(300)
     tree = linkage_tree(rows)
-    every = choose_eps(rows, tree)
+    every = choose_by_silhouette(rows, tree)
     seen = []
 
     def recorded(rows: np.ndarray, labels: np.ndarray, shown: np.ndarray) -> float:
@@ -170,16 +172,16 @@ def test_a_sample_of_rows_is_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> N
         return mean_silhouette(rows, labels, shown)
 
     monkeypatch.setattr(choose_module, "mean_silhouette", recorded)
-    assert choose_eps(rows, tree).eps == every.eps
+    assert choose_by_silhouette(rows, tree).eps == every.eps
     assert all(shown.tolist() == list(range(300)) for shown in seen)
     seen.clear()
     monkeypatch.setattr(choose_module, "ROWS", 100)
-    few = choose_eps(rows, tree)
+    few = choose_by_silhouette(rows, tree)
     assert len(seen) == CUTS and all(len(shown) == 100 for shown in seen)
     assert seen[0][0] == 0 and seen[0][-1] == 299 and set(np.diff(seen[0]).tolist()) == {3, 4}
-    defined = ~np.isnan(few.silhouette)
-    assert not np.array_equal(few.silhouette[defined], every.silhouette[defined])
-    np.testing.assert_allclose(few.silhouette[defined], every.silhouette[defined], atol=0.1)
+    defined = ~np.isnan(few.curve("silhouette"))
+    assert not np.array_equal(few.curve("silhouette")[defined], every.curve("silhouette")[defined])
+    np.testing.assert_allclose(few.curve("silhouette")[defined], every.curve("silhouette")[defined], atol=0.1)
 
 
 def test_one_matrix_of_rows_and_groups_is_held() -> None:
@@ -196,13 +198,13 @@ def test_one_matrix_of_rows_and_groups_is_held() -> None:
 def test_refuses_a_cut_that_is_none(eps: float) -> None:
     rows = some_people(5)
     with pytest.raises(InputError, match=f"eps must be a mean cosine distance above 0; got {eps}"):
-        choose_eps(rows, linkage_tree(rows), eps)
+        choose_by_silhouette(rows, linkage_tree(rows), eps)
 
 
 def test_between_groups_far_apart_the_middle_is_chosen(rng: np.random.Generator) -> None:
     """Any cut between 0.002 and 1 finds the four groups; the lowest would flag a track for a frame or two of somebody else."""
     centers = np.eye(4, 8, dtype=np.float32).repeat(6, axis=0)
     rows = unit_rows(centers + 0.01 * rng.standard_normal(centers.shape).astype(np.float32))
-    evidence = choose_eps(rows, linkage_tree(rows))
+    evidence = choose_by_silhouette(rows, linkage_tree(rows))
     assert 0.4 < evidence.eps < 0.6
     assert evidence.clusters[np.searchsorted(evidence.cuts, evidence.eps)] == 4

@@ -12,8 +12,9 @@ from oracles.identities import camera_means_by_loops, confidence_by_loops, merge
 from oracles.merging import unit
 from reunite.cluster.linkage_tree import linkage_tree
 from reunite.errors import InputError
-from reunite.identities.choose import FALLBACK, choose_eps
-from reunite.identities.identify import Identities, identify
+from reunite.identities.by_cosine import identify_by_cosine as identify
+from reunite.identities.result import Identities
+from reunite.identities.silhouette import FALLBACK, choose_by_silhouette
 from reunite.types import Clusters, unit_rows
 
 FEW = 3  # rows that make the mean of a camera in small examples
@@ -165,9 +166,9 @@ def test_eps_is_chosen_from_the_centred_rows_and_the_tree_with_its_pairs(rng: np
     found = identify(rows, camera, time)
     plain = unit(rows.astype(np.float32))
     centred = unit(plain - camera_means_by_loops(plain, camera, centering_module.FEWEST)).astype(np.float32)
-    evidence = choose_eps(centred, linkage_tree(centred, found.apart))
+    evidence = choose_by_silhouette(centred, linkage_tree(centred, found.apart))
     assert len(found.apart) > 10 and found.eps == found.evidence.eps == pytest.approx(evidence.eps, abs=1e-5)
-    np.testing.assert_allclose(found.evidence.silhouette, evidence.silhouette, atol=1e-4)
+    np.testing.assert_allclose(found.evidence.curve("silhouette"), evidence.curve("silhouette"), atol=1e-4)
     np.testing.assert_array_equal(found.evidence.clusters, evidence.clusters)
     fixed = identify(rows, camera, time, eps=found.eps)
     np.testing.assert_array_equal(fixed.labels, found.labels)
