@@ -1,53 +1,63 @@
-"""`reunite identify`: from the tracks of several cameras to individuals."""
+"""`reunite identify`: from images without labels, or a tracker's output, to individuals."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, cast
 
-import numpy as np
 import typer
-from jaxtyping import Float32
 
-from reunite import __version__, images
-from reunite.cli.crop import cut_with_progress
-from reunite.cli.display import console, counting, errors
+from reunite import images
+from reunite.cli.adapt import adapt as adapted
+from reunite.cli.display import console, counting
 from reunite.cli.embed import every_image
-from reunite.cli.identity_files import Result, summary, write_identity_mot, write_tables
-from reunite.cli.options import Device, OnBox, Rate, accelerator_of, on_error_of
-from reunite.cli.parts import embed_in_parts
+from reunite.cli.embedding_table import is_embeddings, read_embeddings
+from reunite.cli.encoders import GENERAL, NamedEncoder, crop_shape, encoder_of
+from reunite.cli.folder_embeddings import embed_folder
+from reunite.cli.identify_images import ImageOptions, identify_images
+from reunite.cli.identify_tracks import identify_tracks_of, is_tracker_output
+from reunite.cli.options import Device, HowPrecise, OnBox, Rate, Seed, accelerator_of, on_error_of
 from reunite.errors import InputError
-from reunite.evaluate.identity_page import IdentityStory, identity_page, identity_result
-from reunite.files import replacing
-from reunite.identities.summaries import summarise
-from reunite.identities.tracks import identify_tracks
-from reunite.images.fingerprint import fingerprint
-from reunite.images.tracker.crops import Crops
-from reunite.images.tracker.footage import is_footage
-from reunite.images.tracklets import Frames, Tracklets, each_alone, group_tracklets
-from reunite.model import Encoder
-from reunite.train.run import Run, write_json
+from reunite.model.inference import Precision
 
 
 def identify(
     data: Annotated[
         Path,
         typer.Argument(
-            help="A tracker's output with its footage, or a table or folder of tracklets.", show_default=False
+            help="A folder of images, a table, what `reunite embed` wrote, or a tracker's output with its footage.",
+            show_default=False,
         ),
     ],
-    run: Annotated[Path, typer.Option(help="The run folder whose encoder embeds the frames.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder for the result.", show_default=False)],
+    encoder: Annotated[
+        str | None, typer.Option(help=f"A run folder, or a backbone by name; {GENERAL} when left out.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="The same, for a run folder.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A local file of weights for the backbone.")] = None,
+    adapt: Annotated[
+        int, typer.Option(help="Rounds in which the encoder is adapted to these images, without labels.", min=0)
+    ] = 0,
+    adapt_recipe: Annotated[str, typer.Option(help="How; any recipe that needs no labels.")] = "cluster-contrast",
     eps: Annotated[
         float | None,
-        typer.Option(help="Mean cosine distance up to which tracks are one individual; chosen if left out."),
+        typer.Option(help="Mean distance up to which images are one individual; chosen if left out."),
+    ] = None,
+    min_images: Annotated[int, typer.Option(help="Smaller groups are noise, identity -1.", min=1)] = 1,
+    attach: Annotated[
+        float | None, typer.Option(help="Noise joins its nearest identity where it is this probable, 0 to 1.")
+    ] = None,
+    constraints: Annotated[
+        Path | None, typer.Option(help="A table of pairs of images that show the same, or different, individuals.")
+    ] = None,
+    previous: Annotated[
+        Path | None, typer.Option(help="An earlier result, whose numbers and pairs stay; that in --out when left out.")
     ] = None,
     overlap: Annotated[
         bool | None,
         typer.Option(
             "--overlap/--no-overlap",
-            help="Two tracks of one camera at the same moment are different individuals; on for a tracker's output.",
+            help="What one camera sees at the same moment are different individuals; on for a tracker's output.",
         ),
     ] = None,
     center: Annotated[
@@ -55,120 +65,51 @@ def identify(
     ] = True,
     rate: Rate = None,
     device: Device = None,
+    precision: HowPrecise = "auto",
+    seed: Seed = 0,
     on_error: OnBox = "raise",
 ) -> None:
-    """Say which tracks show the same individual: a table, MOT files with global identities, and a page to look at."""
-    opened, skip = Run.open(run), on_error_of(on_error)
-    encoder = opened.encoder().to(accelerator_of(device).device)
-    tracker = is_footage(data) and not any((data / name).is_file() for name in ("table.csv", "table.parquet"))
-    crops = cut_with_progress(data, out / "crops", rate=rate, on_error=on_error) if tracker else None
-    dataset = images.read(data if crops is None else crops.table)
-    every, _ = every_image(dataset)
-    tracks = group_tracklets(every)
-    if (every.track < 0).all():
-        raise InputError(f"{data} has no tracks. Pass a tracker's output, or a table with a track column.")
-    frames = _embedded(encoder, tracks, out, opened.mark, skip)
-    usable = np.logical_or.reduceat(np.isfinite(frames[:, 0]), tracks.starts[:-1])
-    if not usable.any():
-        raise InputError(f"None of the {len(tracks):,} tracks in {data} has a frame that can be read.")
-    left = _left(tracks.take(np.flatnonzero(~usable)), dataset.camera_names, crops)
-    starts = tracks.starts[:-1][usable]
-    tracks = tracks.take(np.flatnonzero(usable))
-    rule = tracker if overlap is None else overlap
-    summaries = summarise(frames, tracks, starts=starts, center=center)
-    found = identify_tracks(summaries, eps=eps, overlap=rule)
-    result = Result(tracks, dataset.camera_names, summaries, found, left)
-    write_tables(result, out)
-    write_json(out / "summary.json", {**summary(result, rule), "data": str(data.resolve()), "run": str(run.resolve())})
-    if tracker:
-        missing = write_identity_mot(result, data, out / "mot")
-        console.print(f"{out / 'mot'}: the tracker's files with identities; {missing:,} rows without one are left out")
-    story = _story(result, data, run, rule, crops)
-    with replacing(out / "report.html") as temporary:
-        temporary.write_text(identity_page(story), "utf-8")
-    for camera, track, _ in left[:10]:
-        errors.print(f"track {track} of {camera} has no usable frame", markup=False)
-    console.print(identity_result(story))
-    console.print(f"eps {found.identities.evidence.chosen}", soft_wrap=True)
-    count = len(found.identities.apart)
-    console.print(
-        f"{count:,} pairs of tracks that one camera saw at the same moment were kept apart (--no-overlap unites them)"
-        if rule
-        else "tracks that one camera saw at the same moment may be one individual (--overlap keeps them apart)"
-    )
-    console.print(f"written to {out}: identities.csv, identities.parquet, summary.json, report.html")
+    """Say who is who: tables, contact sheets, and a page to look at. No labels, cameras or thresholds are needed."""
+    if run is not None and encoder is not None:
+        raise InputError("--run and --encoder both name an encoder; leave one of them out.")
+    _check_out(data, out)
+    named = str(run) if run is not None else encoder or GENERAL
+    options = ImageOptions(eps, min_images, attach, constraints, previous, bool(overlap), center, seed)
+    if is_embeddings(data):
+        identify_images(data, read_embeddings(data), (), out, options, {})
+        return
+    dataset = None if is_tracker_output(data) else images.read(data)
+    pictures = None if dataset is None else every_image(dataset)[0]
+    if dataset is None or pictures is None or (len(pictures) and (pictures.track >= 0).all()):
+        chosen = _announced(encoder_of(named, weights=weights))
+        chosen.encoder.to(accelerator_of(device).device)
+        skip = on_error_of(on_error)
+        identify_tracks_of(data, chosen, out, eps=eps, overlap=overlap, center=center, rate=rate, skip=skip)
+        return
+    chosen = _announced(encoder_of(named, weights=weights, shape=crop_shape(pictures)))
+    accelerator = accelerator_of(device)
+    if adapt:
+        method = adapt_recipe
+        chosen = adapted(chosen, pictures, out, rounds=adapt, recipe=method, seed=seed, accelerator=accelerator)
+    chosen.encoder.to(accelerator.device)
+    with counting("embedding") as progress:
+        embedded = embed_folder(
+            chosen, pictures, out, root=data, precision=cast(Precision, precision), progress=progress
+        )
+    facts = {"encoder": chosen.name, "licence": chosen.licence}
+    identify_images(data, embedded, dataset.camera_names, out, options, facts)
 
 
-def _embedded(
-    encoder: Encoder, tracks: Tracklets, out: Path, mark: str, on_error: Literal["raise", "skip"]
-) -> Float32[np.ndarray, "k d"]:
-    """An embedding of each entry of `tracks.rows`, mapped from a file in `out` that the next call finds again."""
-    alone = each_alone(tracks.images.take(tracks.rows))
-    # The name tells the frames in their order too, which is that of their times.
-    kept = out / f".frames.{fingerprint(alone.images)}.{mark}.npy"
-    for other in set(out.glob(".frames.*.npy")) - {kept}:  # of other data, or another encoder
-        other.unlink()
-    if not kept.is_file():
-        parts = kept.with_suffix(".parts")
-        with counting("embedding frames") as progress:
-            files = embed_in_parts(encoder, alone, parts, frames=Frames(), on_error=on_error, progress=progress)
-        _join(files, kept)
-        shutil.rmtree(parts)
-    return np.load(kept, mmap_mode="r")
+def _announced(encoder: NamedEncoder) -> NamedEncoder:
+    console.print(f"encoder: {encoder.name}; {encoder.licence}", markup=False, soft_wrap=True)
+    return encoder
 
 
-def _join(files: list[Path], target: Path) -> None:
-    """One file of all parts, without holding them in memory."""
-    parts = [np.load(file, mmap_mode="r") for file in files]
-    shape = (sum(map(len, parts)), parts[0].shape[1])
-    with replacing(target) as temporary:
-        whole = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-        done = 0
-        for part in parts:
-            whole[done : done + len(part)] = part
-            done += len(part)
-        whole.flush()
-
-
-def _left(unusable: Tracklets, camera_names: tuple[str, ...], crops: Crops | None) -> tuple[tuple[str, int, int], ...]:
-    """(camera, track, frames) of tracks without a readable frame, and of those without a usable box."""
-    heads = unusable.heads
-    broken = zip(heads.camera.tolist(), heads.track.tolist(), unusable.lengths.tolist(), strict=True)
-    empty = [] if crops is None else [(camera.name, track, 0) for camera in crops.cameras for track in camera.empty]
-    return (*((camera_names[c] if camera_names and c >= 0 else str(c), track, n) for c, track, n in broken), *empty)
-
-
-def _story(result: Result, data: Path, run: Path, rule: bool, crops: Crops | None) -> IdentityStory:
-    found, who = result.found, result.found.identities
-    part_paths = np.full((len(result.tracks), 2), "", dtype=object)
-    for track in np.flatnonzero(found.mixed).tolist():
-        rows, place = result.tracks.frames_of(track), result.summaries.place[track]
-        middles = rows[place // 2], rows[(place + len(rows)) // 2]
-        part_paths[track] = [str(result.tracks.images.paths[row]) for row in middles]
-    in_frames = crops is not None and crops.note.startswith("No frame rate")
-    return IdentityStory(
-        title=f"identities in {data.name}",
-        facts={
-            "data": str(data.resolve()),
-            "run": str(run.resolve()),
-            "eps": who.evidence.chosen,
-            **({} if crops is None else {"time": crops.note}),
-            "version": f"reunite {__version__}",
-        },
-        tracks=result.tracks.heads,
-        camera_names=result.camera_names,
-        frames=result.tracks.lengths,
-        begin=result.summaries.begin,
-        end=result.summaries.end,
-        labels=who.labels,
-        confidence=who.confidence,
-        second_best=who.second_best,
-        mixed=found.mixed,
-        parts=found.parts,
-        part_paths=part_paths.astype(str),
-        apart=len(who.apart),
-        overlap=rule,
-        evidence=who.evidence,
-        embeddings=result.summaries.embeddings,
-        clock="frames" if in_frames else "seconds",
-    )
+def _check_out(data: Path, out: Path) -> None:
+    """The pictures of a result would be images of the folder in the next call."""
+    folder = data if data.is_dir() else data.parent
+    inside = data.is_dir() and out.resolve().is_relative_to(folder.resolve())
+    if inside:
+        raise InputError(
+            f"--out {out} lies in {data}, so the next call would take its pictures for yours. Put it elsewhere."
+        )
