@@ -43,14 +43,16 @@ def folder_story(
         labels=found.labels,
         confidence=found.confidence,
         second_best=found.second_best,
-        margin=np.clip(2 * found.confidence - 1, 0, 1),
+        margin=found.margin,
         evidence=found.evidence,
         embeddings=embedded.embeddings,
         pairs=None if calibration is None else borderline(found, embedded.embeddings, calibration),
         scores=scores,
         changes=None if numbering is None else _changes(numbering),
         constraints=ConstraintCounts(same, len(said.said) - same) if said.said else None,
-        calibration=None if calibration is None else _drawing(calibration, scores),
+        calibration=None if calibration is None else _drawing(calibration),
+        trust=_trust(found),
+        doubtful_below=round(1 - found.eps, 3),
     )
 
 
@@ -76,6 +78,13 @@ def borderline(
     return rows, np.asarray(calibration.probability(np.array(similarity)[unique]), np.float64).reshape(-1)
 
 
+def _trust(found: Identities) -> Float64[np.ndarray, " k"]:
+    """Mean margin of each group, in order of their numbers: low for two individuals in one, and for one that is in two."""
+    member = found.labels != NOISE
+    own = np.unique(found.labels[member], return_inverse=True)[1]
+    return np.clip(np.bincount(own, found.margin[member]) / np.maximum(np.bincount(own), 1), 0, 1)
+
+
 def _changes(numbering: Numbering) -> Changes:
     return Changes(
         tuple(numbering.new.tolist()),
@@ -84,7 +93,7 @@ def _changes(numbering: Numbering) -> Changes:
     )
 
 
-def _drawing(calibration: Calibration, scores: ClusterScores | None) -> Drawing:
+def _drawing(calibration: Calibration) -> Drawing:
     table = calibration.reliability()
     caption = (
         "How often pairs of images that are said to show one individual with some probability do so in the groups that were "

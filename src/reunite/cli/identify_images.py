@@ -86,10 +86,11 @@ def identify_images(
             **facts,
             "seconds": round(seconds, 2),
             "seed": options.seed,
-            "calibration": None if calibration is None else calibration.to_json(),
             "version": __version__,
         },
     )
+    if calibration is not None:
+        write_json(out / "calibration.json", calibration.to_json())
     story = folder_story(
         title=f"identities in {data.resolve().stem}",
         facts={
@@ -156,8 +157,7 @@ def _renamed(found: Identities, numbering: Numbering) -> Identities:
 
 
 def _columns(found: Identities) -> ImageIdentities:
-    lead = np.clip(2 * found.confidence - 1, 0, 1)
-    return ImageIdentities(found.labels, found.confidence, found.second_best, lead)
+    return ImageIdentities(found.labels, found.confidence, found.second_best, found.margin)
 
 
 def _scores(found: Identities, pictures: Images) -> ClusterScores | None:

@@ -30,7 +30,9 @@ FOLDER_LIMITS = _LIMITS_OF_IDENTITIES.format(claim="a number says that some imag
 FOLDER_READING = """<p>Begin with the groups to <b>look at first</b>, then answer the pairs under <b>same or not?</b>; both
 are where an error is most likely. The usual errors are one individual under two numbers, often one for each camera, side
 or light, and two individuals under one number, often alike in color. The second kind shows in a strip as a picture that
-does not belong; the first kind among the <b>images alone</b> and in the pairs. <b>Confidence</b> says how much nearer an
-image is to its own individual than to the second best. Numbers of individuals are names and nothing more.</p>
+does not belong; the first kind among the <b>images alone</b> and in the pairs. <b>Confidence</b> says how many
+neighbors an image has in common with the other images of its individual; below the number in the overview it has fewer than
+groups need to be united. <b>Trust</b> in a group is how much more its images have in common with each other than with the
+nearest other group. Neither is a probability. Numbers of individuals are names and nothing more.</p>
 <p>What you correct is kept: write the pairs into a file and run again with <code>--constraints</code> and
 <code>--previous</code>.</p>"""

@@ -20,8 +20,8 @@ def attached(
     """Each row of noise becomes its nearest individual where that is right with probability `least` or more.
 
     The probability is learned from the groups themselves (`calibrate_matches`), so it is as good as these are. It becomes the
-    confidence of the row. A row that a person said is somebody else than a row of that individual stays noise, and so do rows
-    that would then be together and were said to be different.
+    confidence of the row, and its lead in cosine similarity the margin. A row that a person said is somebody else than a row
+    of that individual stays noise, and so do rows that would then be together and were said to be different.
 
     Args:
         found: who is who; noise has label -1.
@@ -41,11 +41,13 @@ def attached(
     calibration = calibrate_matches(embeddings, found.labels, seed=seed)
     answers = match(embeddings[noise], embeddings, found.labels, calibration)
     sure = answers.probability >= least
-    labels, confidence, second_best = found.labels.copy(), found.confidence.copy(), found.second_best.copy()
+    labels, confidence = found.labels.copy(), found.confidence.copy()
+    margin, second_best = found.margin.copy(), found.second_best.copy()
     labels[noise[sure]] = answers.nearest[sure]
     apart = violated(labels, Constraints(constraints.same[:0], constraints.different, constraints.groups))
     labels[np.intersect1d(apart[:, :2], noise)] = NOISE
     joined = noise[labels[noise] != NOISE]
     confidence[joined] = answers.probability[np.searchsorted(noise, joined)]
+    margin[joined] = (answers.similarity - answers.second_similarity)[np.searchsorted(noise, joined)].clip(0, 1)
     second_best[joined] = answers.second_best[np.searchsorted(noise, joined)]
-    return replace(found, labels=labels, confidence=confidence, second_best=second_best)
+    return replace(found, labels=labels, confidence=confidence, margin=margin, second_best=second_best)

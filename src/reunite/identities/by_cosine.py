@@ -58,4 +58,4 @@ def identify_by_cosine(
     evidence = choose_by_silhouette(rows, tree, eps)
     labels = tree.cut(evidence.eps)
     sure = confidence(rows, labels, evidence.eps, apart)
-    return Identities(labels, sure.value, sure.second_best, evidence.eps, evidence, apart)
+    return Identities(labels, sure.value, sure.value, sure.second_best, evidence.eps, evidence, apart)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
@@ -60,9 +61,10 @@ def identify(
         seed: of what is drawn to choose `eps` and `k1`.
 
     Returns:
-        `confidence` is the share of what a row has in common with its own group and the nearest other one that it has with its
-        own: 0.5 could be either, 1 shares nothing with any other. A row alone has 1 minus what it shares with the nearest
-        group. No probability: `calibrate` gives these.
+        `confidence` is what a row has in common with the other rows of its group, the mean of 1 - Jaccard distance; groups
+        are united from 1 - `eps` on. A row alone has 1 minus what it shares with the nearest group. It finds rows that are in
+        the wrong group better than a margin or a ratio does (docs/results.md), and it is no probability: `calibrate` gives
+        these. `margin` is by how much that is more than what the row shares with the nearest other group.
 
     Raises:
         InputError: shapes that do not fit, rows that are not finite, `eps`, `k1` or `min_cluster_size` out of range, or
@@ -88,17 +90,17 @@ def identify(
     evidence = choose(rows, eps, k1, seed=seed)
     if not count:
         nothing = np.empty(0, np.int64)
-        return Identities(nothing, np.empty(0), nothing, evidence.eps, evidence, apart)
+        return Identities(nothing, np.empty(0), np.empty(0), nothing, evidence.eps, evidence, apart)
     first, _ = _linked(rows, evidence.k1 or 1, said.groups, apart)
     rows = whitened(rows, first.cut(evidence.eps))
     tree, graph = _linked(rows, evidence.k1 or 1, said.groups, apart)
     labels = tree.cut(evidence.eps)
     near = separation(graph, labels)
-    total = near.own + near.other
-    sure = np.where(near.own > 0, near.own / np.where(total > 0, total, 1), 1 - near.other)
-    return _without_small(
-        Identities(labels, sure, near.second_best, evidence.eps, evidence, apart), min_cluster_size, said.same
-    )
+    alone = near.own == 0
+    sure = np.where(alone, 1 - near.other, near.own)
+    lead = np.where(alone, 1 - evidence.eps, near.own) - near.other  # alone: how far from being united
+    found = Identities(labels, sure, lead, near.second_best, evidence.eps, evidence, apart)
+    return _without_small(found, min_cluster_size, said.same)
 
 
 def _linked(
@@ -117,11 +119,10 @@ def _without_small(found: Identities, least: int, same: Int64[np.ndarray, "s 2"]
     labels = Clusters.of(np.where(keep, found.labels, NOISE)).labels
     renamed = np.full(int(found.labels.max()) + 2, NOISE)  # the last one is that of NOISE
     renamed[found.labels] = labels
-    return Identities(
-        labels,
-        np.where(keep, found.confidence, 0.0),
-        renamed[found.second_best],
-        found.eps,
-        found.evidence,
-        found.apart,
+    return replace(
+        found,
+        labels=labels,
+        confidence=np.where(keep, found.confidence, 0.0),
+        margin=np.where(keep, found.margin, 0.0),
+        second_best=renamed[found.second_best],
     )

@@ -18,6 +18,7 @@ class Identities:
         labels: identity of each row, (n,) int64, numbered by first member; -1 is nobody.
         confidence: in [0, 1], (n,). It puts rows in order for somebody who looks at the doubtful ones first; what else it says
             is said where it is made.
+        margin: by how much the row is nearer to its own identity than to the second best, (n,) in [-1, 1].
         second_best: the nearest other identity that the row may have, (n,) int64; -1 where there is none.
         eps: mean distance up to which groups of rows were united.
         evidence: what `eps` was chosen from.
@@ -26,6 +27,7 @@ class Identities:
 
     labels: Int64[np.ndarray, " n"]
     confidence: Float64[np.ndarray, " n"]
+    margin: Float64[np.ndarray, " n"]
     second_best: Int64[np.ndarray, " n"]
     eps: float
     evidence: Evidence

@@ -59,12 +59,14 @@ def identify_tracks(
     mixed = np.ones(len(tracks), np.bool_)
     mixed[kept] = False
     labels, second_best = np.full((2, len(tracks)), NOISE, np.int64)
-    confidence = np.zeros(len(tracks))
+    confidence = np.zeros(len(tracks))  # by cosine, it is the margin
     labels[kept], confidence[kept], second_best[kept] = found.labels, found.confidence, found.second_best
     parts = np.full((len(tracks), 2), NOISE, np.int64)
     if mixed.any() and len(kept):
         parts[mixed] = _nearest(tracks, labels, np.flatnonzero(mixed), every.apart, found.eps)
-    whole = replace(found, labels=labels, confidence=confidence, second_best=second_best, apart=every.apart)
+    whole = replace(
+        found, labels=labels, confidence=confidence, margin=confidence, second_best=second_best, apart=every.apart
+    )
     return TrackIdentities(whole, mixed, parts)
 
 
