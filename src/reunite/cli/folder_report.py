@@ -62,17 +62,20 @@ def borderline(
     """Images that could as well be in their second best group, each with the nearest image of that group, and how probably
     the two show one individual.
     """
-    asked = np.flatnonzero((found.labels != NOISE) & (found.second_best != NOISE))
-    asked = asked[np.argsort(found.confidence[asked], kind="stable")][:MOST_PAIRS]
+    grouped = np.flatnonzero(found.labels != NOISE)
     order = np.argsort(found.labels, kind="stable")
     ranked = found.labels[order]
     pairs, similarity = [], []
-    for row in asked.tolist():
-        begin, end = np.searchsorted(ranked, [found.second_best[row], found.second_best[row] + 1])
-        members = order[np.unique(np.linspace(begin, end - 1, MOST_MEMBERS).round().astype(np.int64))]
-        near = embeddings[members] @ embeddings[row]
-        pairs.append((row, int(members[near.argmax()])))
-        similarity.append(float(near.max()))
+    for doubt, other in ((found.margin, found.second_best), (found.confidence, found.labels)):
+        asked = grouped[other[grouped] != NOISE]
+        for row in asked[np.argsort(doubt[asked], kind="stable")][:MOST_PAIRS].tolist():
+            begin, end = np.searchsorted(ranked, [other[row], other[row] + 1])
+            members = order[np.unique(np.linspace(begin, end - 1, MOST_MEMBERS).round().astype(np.int64))]
+            members = members[members != row]
+            if len(members):
+                near = embeddings[members] @ embeddings[row]
+                pairs.append((row, int(members[near.argmax()])))
+                similarity.append(float(near.max()))
     unique = np.unique(np.sort(np.array(pairs, np.int64).reshape(-1, 2), axis=1), axis=0, return_index=True)[1]
     rows = np.array(pairs, np.int64).reshape(-1, 2)[unique]
     return rows, np.asarray(calibration.probability(np.array(similarity)[unique]), np.float64).reshape(-1)

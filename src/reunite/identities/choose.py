@@ -45,9 +45,24 @@ MOST_ROWS = 50_000
 """Rows that are looked at; of more, those of some regions, see `region`."""
 
 
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What was chosen, and what it was chosen on.
+
+    Attributes:
+        evidence: the cut, the neighborhood, and how they were chosen.
+        rows: (m, d) that were looked at; all of them, or a region.
+        labels: (m,) their groups at that cut.
+    """
+
+    evidence: Evidence
+    rows: Float32[np.ndarray, "m d"]
+    labels: Int64[np.ndarray, " m"]
+
+
 def choose(
     rows: Float32[np.ndarray, "n d"], eps: float | None = None, k1: int | None = None, *, seed: int = 0
-) -> Evidence:
+) -> Choice:
     """The neighborhood and the cut at which clusters are separated and come out again.
 
     Two things are measured for each k1 and each cut of average linkage on its Jaccard graph. The separation is the mean, over
@@ -70,7 +85,8 @@ def choose(
     if count < FEWEST:
         chosen = f"{FALLBACK} was taken: {count} rows are too few to choose from."
         cut, width = eps or FALLBACK, k1 or max(1, min(USUAL, count))
-        return Evidence(cut, chosen, np.empty(0), np.empty(0, np.int64), (), width)
+        evidence = Evidence(cut, chosen, np.empty(0), np.empty(0, np.int64), (), width)
+        return Choice(evidence, rows, np.arange(count))
     random = np.random.default_rng(seed)
     looked = region(rows, MOST_ROWS, random)
     within = _neighborhoods(len(looked), k1)
@@ -82,7 +98,7 @@ def choose(
     best = min(good, key=lambda i: abs(np.log(within[i][0] / USUAL)))
     found, width = measured[best], within[best][0]
     cut = float(cuts[np.where(allowed, found.support, -1).argmax()]) if max(support) > 0 else eps or FALLBACK
-    return Evidence(
+    evidence = Evidence(
         cut,
         _sentence(cut, width, max(support) > 0, eps, k1, count, len(looked)),
         cuts,
@@ -91,12 +107,14 @@ def choose(
         width,
         tuple((each[0], float(value)) for each, value in zip(within, support, strict=True)),
     )
+    return Choice(evidence, looked, found.tree.cut(cut))
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Of one k1, at each cut: groups, how separated they are, and how stable."""
+    """Of one k1: the tree of all dimensions, and at each cut groups, how separated they are, and how stable."""
 
+    tree: LinkageTree
     clusters: Int64[np.ndarray, " k"]
     separated: Float64[np.ndarray, " k"]
     stable: Float64[np.ndarray, " k"]
@@ -138,7 +156,7 @@ def _at_cuts(graph: csr_array, trees: list[LinkageTree], cuts: Float64[np.ndarra
         return int(labels.max()) + 1, float(separation(graph, labels).margin.mean()), float(np.mean(stable))
 
     clusters, separated, stable = zip(*in_blocks(len(cuts), 1, at), strict=True)
-    return Measured(np.array(clusters), np.array(separated), np.array(stable))
+    return Measured(trees[0], np.array(clusters), np.array(separated), np.array(stable))
 
 
 def _halves(rows: Float32[np.ndarray, "n d"], random: np.random.Generator) -> list[Float32[np.ndarray, "n h"]]:

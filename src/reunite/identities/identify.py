@@ -6,11 +6,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Int64
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
 
-from reunite.cluster.linkage_tree import LinkageTree
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.errors import InputError
 from reunite.identities.centering import camera_means, without
@@ -41,8 +39,9 @@ def identify(
 
     The mean of each camera is subtracted (`camera_means`). Rows are near where their reciprocal neighborhoods overlap
     (`jaccard_graph`), and groups are united by average linkage on that graph (`sparse_linkage_tree`), up to a distance that is
-    chosen together with the size of the neighborhoods (`choose`). What varies within these groups then counts less
-    (`whitened`), and the linkage is done once more. O(n k) memory besides copies of the embeddings.
+    chosen together with the size of the neighborhoods (`choose`), on linkages of all rows or of a region of them. What varies
+    within the groups of the one that is chosen counts less (`whitened`) in the linkage that decides. O(n k) memory besides
+    copies of the embeddings.
 
     Args:
         embeddings: (n, d) rows; their lengths do not matter.
@@ -87,27 +86,20 @@ def identify(
     apart = np.unique(np.sort(apart, axis=1), axis=0)
     if center:
         rows = without(rows, camera_means(rows, cameras))
-    evidence = choose(rows, eps, k1, seed=seed)
+    choice = choose(rows, eps, k1, seed=seed)
+    evidence = choice.evidence
     if not count:
         nothing = np.empty(0, np.int64)
         return Identities(nothing, np.empty(0), np.empty(0), nothing, evidence.eps, evidence, apart)
-    first, _ = _linked(rows, evidence.k1 or 1, said.groups, apart)
-    rows = whitened(rows, first.cut(evidence.eps))
-    tree, graph = _linked(rows, evidence.k1 or 1, said.groups, apart)
-    labels = tree.cut(evidence.eps)
+    k1 = evidence.k1 or 1
+    graph = jaccard_graph(whitened(rows, choice.rows, choice.labels), k1, averaged(k1), FARTHEST)
+    labels = sparse_linkage_tree(graph, said.groups, apart).cut(evidence.eps)
     near = separation(graph, labels)
     alone = near.own == 0
     sure = np.where(alone, 1 - near.other, near.own)
     lead = np.where(alone, 1 - evidence.eps, near.own) - near.other  # alone: how far from being united
     found = Identities(labels, sure, lead, near.second_best, evidence.eps, evidence, apart)
     return _without_small(found, min_cluster_size, said.same)
-
-
-def _linked(
-    rows: Float32[np.ndarray, "n d"], k1: int, groups: Int64[np.ndarray, " n"], apart: Int64[np.ndarray, "p 2"]
-) -> tuple[LinkageTree, csr_array]:
-    graph = jaccard_graph(rows, k1, averaged(k1), FARTHEST)
-    return sparse_linkage_tree(graph, groups, apart), graph
 
 
 def _without_small(found: Identities, least: int, same: Int64[np.ndarray, "s 2"]) -> Identities:

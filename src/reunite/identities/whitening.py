@@ -13,7 +13,9 @@ MOST_ROWS = 50_000
 """Rows that the covariance is estimated from, at most; of more, evenly spread ones."""
 
 
-def whitened(rows: Float32[np.ndarray, "n d"], labels: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
+def whitened(
+    rows: Float32[np.ndarray, "n d"], seen: Float32[np.ndarray, "m d"], labels: Int64[np.ndarray, " m"]
+) -> Float32[np.ndarray, "n d"]:
     """Rows without their mean, times the inverse square root of the covariance within clusters, of length one again.
 
     Directions in which rows of one individual differ (pose, light, what hides them) are no evidence that two rows are of two
@@ -23,7 +25,8 @@ def whitened(rows: Float32[np.ndarray, "n d"], labels: Int64[np.ndarray, " n"]) 
 
     Args:
         rows: of length one.
-        labels: (n,) clusters 0, 1, ...
+        seen: the same, or some of them, of which clusters are known.
+        labels: (m,) clusters 0, 1, ... of these.
 
     Returns:
         The rows themselves where no cluster has two different rows.
@@ -34,7 +37,7 @@ def whitened(rows: Float32[np.ndarray, "n d"], labels: Int64[np.ndarray, " n"]) 
         return rows
     asked = several[np.unique(np.linspace(0, len(several) - 1, MOST_ROWS).round().astype(np.int64))]
     size = sizes[labels[asked]]
-    within = rows[asked] - centroids(rows, labels)[labels[asked]]
+    within = seen[asked] - centroids(seen, labels)[labels[asked]]
     within *= np.sqrt(size / (size - 1)).astype(np.float32)[:, None]  # a mean of few rows is too near to them
     if np.abs(within).max() < 1e-6:
         return rows
