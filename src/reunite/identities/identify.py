@@ -14,6 +14,7 @@ from reunite.errors import InputError
 from reunite.identities.centering import camera_means, without
 from reunite.identities.choose import averaged, choose
 from reunite.identities.constraints import Constraints
+from reunite.identities.going_on import regrouped
 from reunite.identities.overlap import overlapping, span_of
 from reunite.identities.result import Identities
 from reunite.identities.separation import separation
@@ -33,6 +34,7 @@ def identify(
     min_cluster_size: int = 1,
     overlap: bool = True,
     center: bool = True,
+    previous: ArrayLike | None = None,
     seed: int = 0,
 ) -> Identities:
     """Group rows, such as the images of a folder, by individual; how many there are need not be known.
@@ -57,6 +59,8 @@ def identify(
             around one individual, that see mirrors and screens, or whose clock has a coarse tick. A pair that `constraints`
             call the same, directly or through others, may overlap.
         center: False leaves embeddings as they are, for cameras that see different individuals.
+        previous: (n,) the identity of each row in an earlier result, -1 where it had none. Where it is a close call, rows stay
+            together or apart as they were (`regrouped`). `keep_numbers` then gives groups their earlier numbers.
         seed: of what is drawn to choose `eps` and `k1`.
 
     Returns:
@@ -93,7 +97,10 @@ def identify(
         return Identities(nothing, np.empty(0), np.empty(0), nothing, evidence.eps, evidence, apart)
     k1 = evidence.k1 or 1
     graph = jaccard_graph(whitened(rows, choice.rows, choice.labels), k1, averaged(k1), FARTHEST)
-    labels = sparse_linkage_tree(graph, said.groups, apart).cut(evidence.eps)
+    tree = sparse_linkage_tree(graph, said.groups, apart)
+    before = check_codes(previous, count, "previous")
+    known = (before >= 0).any()
+    labels = regrouped(graph, tree, evidence.eps, before, apart) if known else tree.cut(evidence.eps)
     near = separation(graph, labels)
     alone = near.own == 0
     sure = np.where(alone, 1 - near.other, near.own)

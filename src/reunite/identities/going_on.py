@@ -1,0 +1,62 @@
+"""What was decided before stays unless the images say otherwise: groups of an earlier result are where the linkage begins."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int64
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from reunite.cluster.linkage_tree import LinkageTree
+from reunite.cluster.sparse_linkage import sparse_linkage_tree
+
+SLACK = 0.1
+"""How far beyond the radius groups must be, or within it, before what was together parts, or what was apart is united."""
+
+
+def regrouped(
+    graph: csr_array,
+    tree: LinkageTree,
+    eps: float,
+    previous: Int64[np.ndarray, " n"],
+    apart: Int64[np.ndarray, "p 2"],
+) -> Int64[np.ndarray, " n"]:
+    """Groups up to `eps` that keep to those of an earlier result where it is a close call.
+
+    New images move every mean a little, and of merges near the radius some fall on its other side: individuals would be
+    united and parted in every run although nobody saw anything new. So rows that were together stay together if they are
+    even `SLACK` beyond the radius, and rows that were two individuals are united only if they are even `SLACK` within it. From
+    there the linkage goes on, with new rows wherever they belong.
+
+    Args:
+        graph: distances.
+        tree: the linkage of the graph, with whatever must be together or apart.
+        eps: the radius.
+        previous: (n,) the group each row was in; -1 is none.
+        apart: pairs of rows that must not share a group.
+    """
+    count = len(previous)
+    loose, tight = tree.cut(min(eps + SLACK, 1.0)), tree.cut(max(eps - SLACK, 0.0))
+    start = _united(tight, _both(loose, previous), count)
+    rows = np.repeat(np.arange(count), np.diff(graph.indptr))
+    columns = graph.indices.astype(np.int64)
+    were_two = (rows < columns) & (previous[rows] != previous[columns]) & (start[rows] != start[columns])
+    were_two &= (previous[rows] >= 0) & (previous[columns] >= 0)
+    kept_apart = np.stack([rows[were_two], columns[were_two]], axis=1)
+    return sparse_linkage_tree(graph, start, np.unique(np.concatenate([apart, kept_apart]), axis=0)).cut(eps)
+
+
+def _both(labels: Int64[np.ndarray, " n"], previous: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """Rows of one label that were together before; a row that was nowhere is alone."""
+    pairs = np.stack([labels, np.where(previous >= 0, previous, -1 - np.arange(len(previous)))], axis=1)
+    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _united(first: Int64[np.ndarray, " n"], second: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " n"]:
+    """The lowest row of those that are linked by either grouping."""
+    ends = np.concatenate([first, len(first) + second])
+    rows = np.concatenate([np.arange(count), np.arange(count)])
+    size = count + int(ends.max(initial=-1)) + 1
+    links = coo_array((np.ones(len(rows), np.bool_), (rows, count + ends)), shape=(size, size))
+    part = connected_components(links, directed=False)[1][:count]
+    return np.unique(part, return_index=True)[1][np.unique(part, return_inverse=True)[1]]
