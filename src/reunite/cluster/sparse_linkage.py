@@ -39,7 +39,7 @@ def sparse_linkage_tree(
         Merges up to `FARTHEST`. Clusters that share nothing are never united.
 
     Raises:
-        InputError: the graph is not square.
+        InputError: the graph is not square, or so far from symmetric that it was noticed.
     """
     if graph.ndim != 2 or graph.shape[0] != graph.shape[1]:
         raise InputError(f"graph must be square, one row and column per point; got shape {graph.shape}.")

@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from reunite.cluster.density_kernels import root
+from reunite.errors import InputError
 
 TIE = 1e-5
 """Mean similarities this close, as a share of them, are equal: sums of one pair of clusters differ by less, whichever of the
@@ -35,6 +36,9 @@ def sparse_chain(
         values: similarities; an absent one is 0, and a hugely negative one keeps the two apart.
         groups: (n,) the lowest row of those that belong together from the beginning.
         floor: mean similarity below which nothing merges, above 0.
+
+    Raises:
+        InputError: the graph is so far from symmetric that following neighbors has no end.
     """
     n = offsets.shape[0] - 1
     parents, sizes = groups.copy(), np.zeros(n)
@@ -64,7 +68,7 @@ def sparse_chain(
         while row >= 0:
             for p in range(offsets[row], offsets[row] + lengths[row]):
                 j = root(parents, columns[p])
-                if j != tip and not finished[j]:
+                if j != tip and not finished[j] and values[p] != 0:  # whether j was met is told by a sum that is not 0
                     met[size] = j
                     size += sums[j] == 0
                     sums[j] += values[p]
@@ -89,6 +93,8 @@ def sparse_chain(
             length = 0
             continue
         if before < 0 or back < most * (1 - TIE):
+            if length > n:  # similarities rise along a chain, so nobody is met twice
+                raise InputError("graph must be symmetric; following nearest neighbors in it leads round in circles.")
             chain[length] = best
             length += 1
             continue
