@@ -7,9 +7,10 @@ from jaxtyping import Int64
 
 
 def agreement(first: Int64[np.ndarray, " n"], second: Int64[np.ndarray, " n"]) -> float:
-    """The adjusted Rand index (Hubert and Arabie 1985), 0 where two clusterings agree in no pair.
+    """The adjusted Rand index (Hubert and Arabie 1985), 0 where two clusterings put no pair of rows together.
 
-    Unlike `clustering_scores` it is 0, not 1, where both leave every row alone: that they agree in nothing is no evidence.
+    Unlike in `clustering_scores` it is 0, not 1, where both leave every row alone, or both put all rows together: there it is
+    0 / 0, and that they agree is no evidence, since any data make such clusterings.
     """
     count = len(first)
     cells = np.unique(first * (int(second.max(initial=0)) + 1) + second, return_counts=True)[1]
@@ -20,4 +21,4 @@ def agreement(first: Int64[np.ndarray, " n"], second: Int64[np.ndarray, " n"]) -
         return 0.0
     expected = one * other / (count * (count - 1))
     most = (one + other) / 2
-    return 1.0 if most == expected else (together - expected) / (most - expected)
+    return 0.0 if most == expected else (together - expected) / (most - expected)

@@ -36,13 +36,16 @@ FALLBACK = 0.7
 """The cut where there are too few rows to choose one from: about where it was chosen on most data."""
 
 FEWEST = 6
-"""Rows below which nothing is chosen."""
+"""Rows below which nothing is chosen, and neighborhoods mean nothing: each would be of everybody."""
 
 VIEWS = ((2_000, 4), (20_000, 2), (2**63, 1))
 """Rows up to which so many pairs of views are compared: few rows agree by chance."""
 
 MOST_ROWS = 50_000
 """Rows that are looked at; of more, those of some regions, see `region`."""
+
+BLOCK = 65_536
+"""Rows whose products are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +83,16 @@ def choose(
         eps: a cut to use; only k1 is chosen, and the evidence is gathered all the same.
         k1: neighbors to use.
         seed: of how dimensions are dealt and regions are drawn.
+
+    Returns:
+        Of `FEWEST` rows and more; of fewer, `FALLBACK` or the given cut, and no neighborhood.
     """
     count = len(rows)
     if count < FEWEST:
         chosen = f"{FALLBACK} was taken: {count} rows are too few to choose from."
-        cut, width = eps or FALLBACK, k1 or max(1, min(USUAL, count))
-        evidence = Evidence(cut, chosen, np.empty(0), np.empty(0, np.int64), (), width)
+        if eps is not None:
+            chosen = f"{eps:g} was given."
+        evidence = Evidence(eps or FALLBACK, chosen, np.empty(0), np.empty(0, np.int64), ())
         return Choice(evidence, rows, np.arange(count))
     random = np.random.default_rng(seed)
     looked = region(rows, MOST_ROWS, random)
@@ -169,21 +176,22 @@ def _halves(rows: Float32[np.ndarray, "n d"], random: np.random.Generator) -> li
 
 
 def region(rows: Float32[np.ndarray, "n d"], most: int, random: np.random.Generator) -> Float32[np.ndarray, "m d"]:
-    """All rows, or if there are more than `most`, about as many that lie together.
+    """All rows, or if there are more than `most`, as many that lie together.
 
     Random rows would break up individuals, and how many neighbors are of one individual is what is asked. So rows are divided
-    among random ones by which of these is nearest, some forty each, and whole divisions are taken at random.
+    among random ones by which of these is nearest, into forty divisions of `most` rows, and whole divisions are taken at
+    random; of the last one those nearest to its middle.
     """
     if len(rows) <= most:
         return rows
     pivots = rows[random.choice(len(rows), max(40, 40 * len(rows) // most) if most >= 40 else 2, replace=False)]
-    nearest = np.empty(len(rows), np.int64)
-    for start in range(0, len(rows), 65_536):
-        nearest[start : start + 65_536] = (rows[start : start + 65_536] @ pivots.T).argmax(axis=1)
-    order = random.permutation(len(pivots))
-    sizes = np.cumsum(np.bincount(nearest, minlength=len(pivots))[order])
-    taken = order[: max(1, int(np.searchsorted(sizes, most, side="right")))]
-    return np.ascontiguousarray(rows[np.isin(nearest, taken)])
+    nearest, similarity = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        products = rows[block] @ pivots.T
+        nearest[block], similarity[block] = products.argmax(axis=1), products.max(axis=1)
+    order = np.lexsort((-similarity, random.permutation(len(pivots))[nearest]))
+    return rows[np.sort(order[:most])]
 
 
 def _neighborhoods(count: int, k1: int | None) -> list[tuple[int, int]]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.errors import InputError
 from reunite.identities.centering import camera_means, without
 from reunite.identities.choose import averaged, choose
 from reunite.identities.constraints import Constraints
+from reunite.identities.copies import looked_at, originals, united
 from reunite.identities.going_on import regrouped
 from reunite.identities.overlap import overlapping, span_of
 from reunite.identities.result import Identities
-from reunite.identities.separation import separation
+from reunite.identities.separation import Separation, separation
 from reunite.identities.whitening import whitened
 from reunite.neighbors.jaccard import jaccard_graph
 from reunite.types import NOISE, Clusters, check_codes, check_embeddings, unit_rows
@@ -42,8 +43,11 @@ def identify(
     The mean of each camera is subtracted (`camera_means`). Rows are near where their reciprocal neighborhoods overlap
     (`jaccard_graph`), and groups are united by average linkage on that graph (`sparse_linkage_tree`), up to a distance that is
     chosen together with the size of the neighborhoods (`choose`), on linkages of all rows or of a region of them. What varies
-    within the groups of the one that is chosen counts less (`whitened`) in the linkage that decides. O(n k) memory besides
-    copies of the embeddings.
+    within the groups of the one that is chosen counts less (`whitened`) in the linkage that decides. Rows that are equal are
+    one individual. O(n k) memory besides copies of the embeddings.
+
+    Fewer than six rows have no neighborhoods to compare: there groups are united by distances as between two rows
+    that are alone, 1 - exp(-|x - y|^2), and a cut that is much the same as a cosine similarity of 0.4.
 
     Args:
         embeddings: (n, d) rows; their lengths do not matter.
@@ -52,7 +56,7 @@ def identify(
         constraints: pairs of rows that a person decided: (p, 3) rows i, j and 1 for the same individual or 0 for different
             ones; or (p, 2), all different. Every one holds in the result.
         eps: mean Jaccard distance up to which groups are united, in (0, 1); None chooses it.
-        k1: neighbors of a row that count, itself included, 2 or more; None chooses it.
+        k1: neighbors of a row that count, itself included, 2 or more; None chooses it. Without effect on very few rows.
         min_cluster_size: groups of fewer rows are nobody's, label -1, unless a person said that they belong together. With 1
             an individual seen once is an individual.
         overlap: rows that one camera saw at the same moment show different individuals. False for cameras that draw two boxes
@@ -65,9 +69,10 @@ def identify(
 
     Returns:
         `confidence` is what a row has in common with the other rows of its group, the mean of 1 - Jaccard distance; groups
-        are united from 1 - `eps` on. A row alone has 1 minus what it shares with the nearest group. It finds rows that are in
-        the wrong group better than a margin or a ratio does (docs/results.md), and it is no probability: `calibrate` gives
-        these. `margin` is by how much that is more than what the row shares with the nearest other group.
+        are united from 1 - `eps` on. A row alone has 1 minus what it shares with the nearest group, and a row that is nobody's
+        has 0. It finds rows that are in the wrong group better than a margin or a ratio does (docs/results.md), and it is no
+        probability: `calibrate` gives these. `margin` is by how much that is more than what the row shares with the nearest
+        other group. `second_best` is never a group that holds a row which must stay apart from this one.
 
     Raises:
         InputError: shapes that do not fit, rows that are not finite, `eps`, `k1` or `min_cluster_size` out of range, or
@@ -84,44 +89,60 @@ def identify(
     count = len(rows)
     cameras = check_codes(camera, count, "camera")
     said = constraints if isinstance(constraints, Constraints) else Constraints.of(constraints, count)
+    if len(said.groups) != count:
+        raise InputError(f"constraints must be about these {count:,} rows; got those of {len(said.groups):,}.")
     apart = said.different
     if overlap and time is not None:
         apart = np.concatenate([apart, said.without_contradicted(overlapping(cameras, *span_of(time, count)))[0]])
     apart = np.unique(np.sort(apart, axis=1), axis=0)
+    first = originals(rows, said, apart)
+    kept = looked_at(first)
+    place = np.searchsorted(
+        kept, first
+    )  # of each row, where the first one equal to it is; of those that are kept, their own
+    place[kept] = np.arange(len(kept))
     if center:
         rows = without(rows, camera_means(rows, cameras))
+    same = np.concatenate([said.same, np.stack([first, np.arange(count)], axis=1)])
+    rows, groups, barred = rows[kept], united(place[same], len(kept)), place[apart]
     choice = choose(rows, eps, k1, seed=seed)
     evidence = choice.evidence
-    if not count:
-        nothing = np.empty(0, np.int64)
-        return Identities(nothing, np.empty(0), np.empty(0), nothing, evidence.eps, evidence, apart)
-    k1 = evidence.k1 or 1
-    graph = jaccard_graph(whitened(rows, choice.rows, choice.labels), k1, averaged(k1), FARTHEST)
-    tree = sparse_linkage_tree(graph, said.groups, apart)
-    before = check_codes(previous, count, "previous")
-    known = (before >= 0).any()
-    labels = regrouped(graph, tree, evidence.eps, before, apart) if known else tree.cut(evidence.eps)
-    near = separation(graph, labels)
-    alone = near.own == 0
+    if evidence.k1 is None:
+        graph = _of_few(rows)
+    else:
+        rows = whitened(rows, choice.rows, choice.labels)
+        graph = jaccard_graph(rows, evidence.k1, averaged(evidence.k1), FARTHEST)
+    tree = sparse_linkage_tree(graph, groups, barred)
+    before = check_codes(previous, count, "previous")[kept]
+    linked = regrouped(graph, tree, evidence.eps, before, barred) if (before >= 0).any() else tree.cut(evidence.eps)
+    labels = _without_small(linked[place], min_cluster_size, said.same)
+    near = separation(graph, labels[kept], barred)
+    sure, lead = _confidence(near, labels[kept], evidence.eps)
+    return Identities(labels, sure[place], lead[place], near.second_best[place], evidence.eps, evidence, apart)
+
+
+def _of_few(rows: Float32[np.ndarray, "n d"]) -> csr_array:
+    """Each pair's Jaccard distance if there were no other rows, 1 - exp(-|x - y|^2)."""
+    near = np.exp(np.minimum(2 * rows @ rows.T - 2, 0))
+    first, second = np.nonzero(near >= 1 - FARTHEST)
+    return csr_array((1 - near[first, second], (first, second)), shape=near.shape)
+
+
+def _confidence(
+    near: Separation, labels: Int64[np.ndarray, " n"], eps: float
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+    """Of each row the confidence, and the margin: for a row alone, how far it is from being united."""
+    alone = np.bincount(labels[labels >= 0], minlength=1)[labels] == 1
     sure = np.where(alone, 1 - near.other, near.own)
-    lead = np.where(alone, 1 - evidence.eps, near.own) - near.other  # alone: how far from being united
-    found = Identities(labels, sure, lead, near.second_best, evidence.eps, evidence, apart)
-    return _without_small(found, min_cluster_size, said.same)
+    lead = np.where(alone, 1 - eps, near.own) - near.other
+    nobody = labels == NOISE
+    return np.where(nobody, 0.0, sure), np.where(nobody, 0.0, lead)
 
 
-def _without_small(found: Identities, least: int, same: Int64[np.ndarray, "s 2"]) -> Identities:
+def _without_small(
+    labels: Int64[np.ndarray, " n"], least: int, same: Int64[np.ndarray, "s 2"]
+) -> Int64[np.ndarray, " n"]:
     """Groups of fewer rows than `least` are nobody's, except what a person put together."""
-    keep = np.bincount(found.labels)[found.labels] >= least
-    keep |= np.isin(found.labels, found.labels[same.ravel()])
-    if keep.all():
-        return found
-    labels = Clusters.of(np.where(keep, found.labels, NOISE)).labels
-    renamed = np.full(int(found.labels.max()) + 2, NOISE)  # the last one is that of NOISE
-    renamed[found.labels] = labels
-    return replace(
-        found,
-        labels=labels,
-        confidence=np.where(keep, found.confidence, 0.0),
-        margin=np.where(keep, found.margin, 0.0),
-        second_best=renamed[found.second_best],
-    )
+    keep = np.bincount(labels, minlength=1)[labels] >= least
+    keep |= np.isin(labels, labels[same.ravel()])
+    return Clusters.of(np.where(keep, labels, NOISE)).labels

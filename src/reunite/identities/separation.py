@@ -10,6 +10,9 @@ from scipy.sparse import csr_array
 
 from reunite.identities.separation_kernels import nearest_clusters
 
+FAR = np.float32(1e30)
+"""Put for the distance of two rows that stay apart: the mean similarity of a row and a cluster with it is below 0."""
+
 
 @dataclass(frozen=True, eq=False)
 class Separation:
@@ -31,12 +34,18 @@ class Separation:
         return np.where(self.own > 0, self.own - self.other, 0.0)
 
 
-def separation(graph: csr_array, labels: Int64[np.ndarray, " n"]) -> Separation:
+def separation(
+    graph: csr_array, labels: Int64[np.ndarray, " n"], apart: Int64[np.ndarray, "p 2"] | None = None
+) -> Separation:
     """Mean similarities of each row to clusters: one reading of the graph.
 
     Args:
         graph: (n, n) distances in [0, 1], as `jaccard_graph` makes it.
-        labels: (n,) clusters 0, 1, ...; every row has one.
+        labels: (n,) clusters 0, 1, ..., or -1 for none.
+        apart: (p, 2) pairs of rows of different clusters that must not share one: for neither is the other's the nearest.
     """
-    sizes = np.bincount(labels, minlength=1)
+    if apart is not None and len(apart):
+        both = np.concatenate([apart, apart[:, ::-1]])
+        graph = csr_array(graph + csr_array((np.full(len(both), FAR), (both[:, 0], both[:, 1])), shape=graph.shape))
+    sizes = np.bincount(labels[labels >= 0], minlength=1)
     return Separation(*nearest_clusters(graph.indptr, graph.indices, graph.data, labels, sizes))

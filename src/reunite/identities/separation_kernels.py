@@ -16,7 +16,8 @@ def nearest_clusters(
     sizes: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """For each row the mean similarity (1 - distance, 0 where absent) to the others of its cluster, and to the nearest
-    other cluster, and that one's label; 0 and -1 where there is none.
+    other cluster, and that one's label; 0 and -1 where there is none. A label of -1 is no cluster, and what is hugely far
+    is in no nearest one.
     """
     n = labels.shape[0]
     own, other, second = np.zeros(n), np.zeros(n), np.full(n, -1)
@@ -28,6 +29,8 @@ def nearest_clusters(
             if j == i:
                 continue
             label = labels[j]
+            if label < 0 or distances[p] == 1:
+                continue
             if sums[label] == 0:
                 met[size] = label
                 size += 1

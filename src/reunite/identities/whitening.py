@@ -29,11 +29,12 @@ def whitened(
         labels: (m,) clusters 0, 1, ... of these.
 
     Returns:
-        The rows themselves where no cluster has two different rows.
+        The rows themselves where no cluster has two different rows, or where all rows are in one: nothing would be left of
+        what they share.
     """
     sizes = np.bincount(labels, minlength=1)
     several = np.flatnonzero(sizes[labels] > 1)
-    if not len(several):
+    if not len(several) or len(sizes) == 1:
         return rows
     asked = several[np.unique(np.linspace(0, len(several) - 1, MOST_ROWS).round().astype(np.int64))]
     size = sizes[labels[asked]]
