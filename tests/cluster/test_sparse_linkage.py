@@ -1,5 +1,7 @@
 """Average linkage on a sparse graph, against greedy merging in loops and SciPy's tree of the dense matrix."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -219,7 +221,7 @@ def test_other_forms_of_the_graph_give_the_same_and_it_is_left_as_it_was(rng: np
     apart = apart[groups[apart[:, 0]] != groups[apart[:, 1]]]
     expected = sparse_linkage_tree(graph, groups, apart)
     long = csr_array((graph.data, graph.indices.astype(np.int64), graph.indptr.astype(np.int64)), shape=graph.shape)
-    places = np.concatenate([rng.permutation(np.arange(a, b)) for a, b in zip(graph.indptr, graph.indptr[1:])])
+    places = np.concatenate([rng.permutation(np.arange(a, b)) for a, b in pairwise(graph.indptr)])
     unsorted = csr_array((graph.data[places], graph.indices[places], graph.indptr), shape=graph.shape)
     double = csr_array((graph.data.astype(np.float64), graph.indices, graph.indptr), shape=graph.shape)
     i, j = graph.nonzero()

@@ -46,6 +46,9 @@ def separation(
     """
     if apart is not None and len(apart):
         both = np.concatenate([apart, apart[:, ::-1]])
-        graph = csr_array(graph + csr_array((np.full(len(both), FAR), (both[:, 0], both[:, 1])), shape=graph.shape))
+        barred = csr_array((np.full(len(both), -FAR), (both[:, 0], both[:, 1])), shape=graph.shape)
+        # Sums of sparse matrices drop zeros, which of distances are the nearest pairs, and of similarities nothing.
+        graph = csr_array(csr_array((1 - graph.data, graph.indices, graph.indptr), shape=graph.shape) + barred)
+        graph.data = 1 - graph.data
     sizes = np.bincount(labels[labels >= 0], minlength=1)
     return Separation(*nearest_clusters(graph.indptr, graph.indices, graph.data, labels, sizes))
