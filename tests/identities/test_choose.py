@@ -7,9 +7,20 @@ from sklearn.metrics import adjusted_rand_score
 import reunite.identities.choose as choose_module
 from oracles.sparse_graphs import dense, separation_by_loops
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
-from reunite.identities.choose import CUTS, FALLBACK, FEWEST, NEARLY, NEIGHBORHOODS, USUAL, averaged, choose, region
+from reunite.identities.choose import BETTER, CUTS, FALLBACK, FEWEST, NEARLY, NEIGHBORHOODS, averaged, region
+from reunite.identities.evidence import Evidence
 from reunite.neighbors.jaccard import jaccard_graph
 from reunite.types import unit_rows
+
+
+def choose(rows: np.ndarray, eps: float | None = None, k1: int | None = None, seed: int = 0) -> Evidence:
+    """The evidence; the groups that come with it are those of the cut that was chosen."""
+    found = choose_module.choose(rows, eps, k1, seed=seed)
+    assert len(found.rows) == len(found.labels)
+    if found.evidence.k1 is not None and len(found.rows) == len(rows):
+        graph = jaccard_graph(rows, found.evidence.k1, averaged(found.evidence.k1), FARTHEST)
+        np.testing.assert_array_equal(found.labels, sparse_linkage_tree(graph).cut(found.evidence.eps))
+    return found.evidence
 
 
 def people(rng: np.random.Generator, count: int, each: int, d: int = 64, noise: float = 1.0) -> np.ndarray:
@@ -20,7 +31,7 @@ def people(rng: np.random.Generator, count: int, each: int, d: int = 64, noise: 
 def test_few_neighbors_count_where_individuals_have_few_images(rng: np.random.Generator) -> None:
     few, many = choose(people(rng, 150, 2, noise=0.6)), choose(people(rng, 20, 20))
     assert few.k1 is not None and few.k1 <= 8
-    assert many.k1 == USUAL
+    assert many.k1 is not None and many.k1 >= 15
     assert few.clusters[(few.cuts == few.eps)].item() == pytest.approx(150, abs=10)
     assert many.clusters[(many.cuts == many.eps)].item() == pytest.approx(20, abs=2)
     for found in (few, many):
@@ -66,12 +77,18 @@ def test_support_is_what_the_definition_says(d: int) -> None:
     assert found.eps == found.cuts[found.curve("support").argmax()]
 
 
-def test_the_neighborhood_nearest_to_the_usual_of_those_that_are_good_enough(rng: np.random.Generator) -> None:
-    found = choose(people(rng, 60, 5))
+@pytest.mark.parametrize(("count", "each"), [(60, 5), (20, 20), (150, 2), (12, 6)])
+def test_from_the_largest_that_is_good_enough_to_where_smaller_is_no_better(
+    rng: np.random.Generator, count: int, each: int
+) -> None:
+    found = choose(people(rng, count, each))
     support = dict(found.neighborhoods)
-    assert list(support) == [k1 for k1, _ in NEIGHBORHOODS] and found.k1 != USUAL
-    good = [k1 for k1, value in support.items() if value >= NEARLY * max(support.values())]
-    assert found.k1 == min(good, key=lambda k1: abs(np.log(k1 / USUAL)))
+    widths = list(support)
+    assert widths == [k1 for k1, _ in NEIGHBORHOODS]
+    at = max(i for i, k1 in enumerate(widths) if support[k1] >= NEARLY * max(support.values()))
+    while at and support[widths[at - 1]] > BETTER * support[widths[at]]:
+        at -= 1
+    assert found.k1 == widths[at]
     assert found.curve("support").max() == pytest.approx(support[found.k1])
 
 
@@ -108,7 +125,7 @@ def test_where_nothing_comes_out_again_the_sentence_says_so(
     rows = people(rng, 20, 4)
     monkeypatch.setattr(choose_module, "agreement", lambda one, other: -0.1)
     found = choose(rows)
-    assert found.eps == FALLBACK and found.k1 == USUAL
+    assert found.eps == FALLBACK and found.k1 == 30
     assert found.chosen == (
         "0.7 was taken: nothing that comes out again was found, so the groups mean little; 30 neighbors count."
     )

@@ -33,7 +33,7 @@ def test_equals_the_definition(rng: np.random.Generator, groups: int, each: int,
     rows, labels = some_rows(rng, groups, each, d)
     labels[-1] = groups  # somebody who is alone, and in a cluster of no weight
     before = rows.copy(), labels.copy()
-    found = whitened(rows, labels)
+    found = whitened(rows, rows, labels)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, by_definition(rows, labels), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
@@ -51,23 +51,23 @@ def test_individuals_are_easier_to_tell_apart_where_one_direction_is_noise(rng: 
         similarity = each @ each.T - 2 * np.eye(240)
         return float((labels[similarity.argmax(axis=1)] == labels).mean())
 
-    assert right(rows) < 0.85 < 0.95 < right(whitened(rows, labels))
+    assert right(rows) < 0.85 < 0.95 < right(whitened(rows, rows, labels))
 
 
 def test_rows_are_left_alone_where_nothing_can_be_learned(rng: np.random.Generator) -> None:
     rows = unit_rows(rng.standard_normal((6, 4)).astype(np.float32))
-    assert whitened(rows, np.arange(6)) is rows  # no cluster of two
-    assert whitened(rows, np.zeros(6, np.int64)) is rows  # nothing to tell apart
+    assert whitened(rows, rows, np.arange(6)) is rows  # no cluster of two
+    assert whitened(rows, rows, np.zeros(6, np.int64)) is rows  # nothing to tell apart
     twice = np.repeat(rows, 3, axis=0)
-    assert whitened(twice, np.repeat(np.arange(6), 3)) is twice  # nothing varies
+    assert whitened(twice, twice, np.repeat(np.arange(6), 3)) is twice  # nothing varies
     nobody = np.empty((0, 4), np.float32)
-    assert whitened(nobody, np.empty(0, np.int64)) is nobody
+    assert whitened(nobody, nobody, np.empty(0, np.int64)) is nobody
 
 
 def test_few_of_many_rows_are_enough(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = some_rows(rng, 300, 4, 6)
-    full = whitened(rows, labels)
+    full = whitened(rows, rows, labels)
     monkeypatch.setattr(whitening_module, "MOST_ROWS", 400)
-    some = whitened(rows, labels)
+    some = whitened(rows, rows, labels)
     assert not np.array_equal(some, full)
     assert np.einsum("ij,ij->i", some, full).min() > 0.95

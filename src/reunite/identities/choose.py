@@ -19,15 +19,15 @@ from reunite.threads import in_blocks
 from reunite.types import unit_rows
 
 NEIGHBORHOODS = ((2, 1), (3, 2), (4, 2), (6, 2), (8, 2), (10, 3), (15, 4), (20, 6), (30, 6))
-"""(k1, k2) that are looked at. Each image of an individual of two has one neighbor that is of the same. More neighbors
-than the usual find kinds: of 567 vehicles with two images each, 60 and 120 found three types that came out again perfectly."""
-
-USUAL = 30
-"""k1 of the published methods, taken wherever nothing speaks against it."""
+"""(k1, k2) that are looked at. Each image of an individual of two has one neighbor that is of the same, and thirty are what the
+published methods take. More find kinds: of 567 vehicles with two images each 60 and 120 found three types, again and again."""
 
 NEARLY = 0.75
 """A neighborhood is as good as the best one if it is supported this much. Images of one individual come in bursts, which are
 apart and come out again too: support is nearly flat over k1 there, and falls by half and more where k1 is too large."""
+
+BETTER = 1.1
+"""Times as much support as the next larger neighborhood has, for which a smaller one is taken: more than chance makes."""
 
 CUTS = np.round(np.arange(0.40, 0.805, 0.025), 3)
 """Mean Jaccard distances that are looked at. Groups that share less than a fifth are kinds, not individuals."""
@@ -73,10 +73,11 @@ def choose(
     Rand index of two clusterings made in the same way, each from one half of the dimensions of the embeddings, which are dealt
     at random: what is there is seen in both halves ("stability", as Ben-Hur, Elisseeff and Guyon 2002 measure it with halves
     of the rows). A cut is supported by separation times the square of stability, and the best cut of each k1 is taken. Of k1
-    that are supported `NEARLY` as much as the best one, the nearest to the `USUAL` is taken.
+    that are supported `NEARLY` as much as the best one the largest is where to begin, and as long as the next smaller one is
+    `BETTER` it is taken instead.
 
-    The square, and `NEARLY`, are not derived. They were found on people, vehicles and characters (docs/results.md), where any
-    power from 1.5 to 3, and any share from 0.68 to 0.79, choose much the same.
+    The square, `NEARLY` and `BETTER` are not derived. They were found on people, vehicles and characters (docs/results.md),
+    where any power from 1.5 to 3, any share from 0.68 to 0.79, and any step from 1.07 to 1.18 choose much the same.
 
     Args:
         rows: (n, d) of length one.
@@ -101,8 +102,9 @@ def choose(
     measured = _measure(looked, within, cuts, random)
     allowed = np.ones(len(cuts), np.bool_) if eps is None else cuts == eps
     support = [np.where(allowed, each.support, -1).max() for each in measured]
-    good = [i for i, value in enumerate(support) if value >= NEARLY * max(support)]
-    best = min(good, key=lambda i: abs(np.log(within[i][0] / USUAL)))
+    best = max(i for i, value in enumerate(support) if value >= NEARLY * max(support))
+    while best and support[best - 1] > BETTER * support[best]:
+        best -= 1
     found, width = measured[best], within[best][0]
     cut = float(cuts[np.where(allowed, found.support, -1).argmax()]) if max(support) > 0 else eps or FALLBACK
     evidence = Evidence(
