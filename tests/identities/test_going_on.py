@@ -46,11 +46,8 @@ def test_only_close_calls_are_decided_by_the_past(count: int, seed: int, share: 
     both_known = (previous >= 0)[:, None] & (previous >= 0)[None, :]
     stored = graph.toarray() > 0
     np.fill_diagonal(stored, False)
-    start = regrouped(graph, tree, 0.0, previous, apart)  # nothing goes on from where it begins
-    never = both_known & ~was & stored & ~pairs_of(start)
-    touching = found & never
-    # Two rows of different individuals are together only if they were from the beginning: clear without the past.
-    assert not touching.any()
+    # Two rows of different individuals are united only where that is clear, or by rows between them.
+    assert loose[found & both_known & ~was & stored].all()
 
 
 def test_without_a_past_nothing_changes(rng: np.random.Generator) -> None:
@@ -73,5 +70,5 @@ def test_a_folder_that_grows_keeps_its_individuals(seed: int) -> None:
     fresh, on = identify(rows), identify(rows, previous=previous, eps=first.eps, k1=first.evidence.k1)
     kept, anew = keep_numbers(on.labels, previous), keep_numbers(fresh.labels, previous)
     assert kept.kept >= 0.95 * kept.known and kept.kept >= anew.kept
-    assert adjusted_rand_score(identity, on.labels) > adjusted_rand_score(identity, fresh.labels) - 0.05
+    assert adjusted_rand_score(identity, on.labels) > adjusted_rand_score(identity[old], first.labels) - 0.05
     np.testing.assert_array_equal(on.labels, Clusters.of(on.labels).labels)
