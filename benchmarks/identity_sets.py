@@ -1,0 +1,121 @@
+"""The embeddings with known identities that `benchmarks.identities` looks for individuals in; made once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator
+
+import reunite
+from benchmarks.methods import small
+from reunite.cli.embed import every_image
+from reunite.cli.train import run_training
+from reunite.types import UNKNOWN, Dataset, Images, unit_rows
+
+PASSES = 60
+"""Passes of the network over the training images, as in docs/results.md."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Embeddings whose identities are known, for scoring: -1 for rows that are clustered and not scored."""
+
+    rows: np.ndarray
+    identity: np.ndarray
+    camera: np.ndarray
+
+
+@dataclass(frozen=True)
+class Named:
+    """A set that can be made: of one `group` and several seeds the tables print mean and spread."""
+
+    group: str
+    seed: int | None
+    source: str
+    recipe: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return "-".join(str(part) for part in (self.source, self.recipe, self.seed) if part not in ("", None))
+
+
+def every_set(seeds: list[int]) -> Iterator[Named]:
+    yield Named("Market-1501 gallery", None, "market")
+    yield Named("Market-1501 gallery with junk and distractors", None, "market_all")
+    for recipe in ("cluster_contrast", "dbc"):
+        yield from (Named(f"walkers, `{recipe}`", seed, "walkers", recipe) for seed in seeds)
+    for recipe in ("cluster_contrast", "cluster_contrast_infomap"):
+        yield from (Named(f"omniglot's unseen alphabets, `{recipe}`", seed, "omniglot", recipe) for seed in seeds)
+    for network in ("mobilenet_v2", "squeezenet1_1"):
+        yield Named(f"vehicle2cam, `{network}` of ImageNet", None, "vehicles", network)
+
+
+def load(named: Named, shared: Path, out: Path) -> Known:
+    """The embeddings of `named`, from `out` where they were made before. Those of Market-1501 are never copied."""
+    if named.source.startswith("market"):
+        return _market(shared, everything=named.source == "market_all")
+    kept = out / "embeddings" / f"{named.name}.npz"
+    if not kept.is_file():
+        encoder, images = _vehicles(named, shared) if named.source == "vehicles" else _adapted(named, shared, out)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        rows = reunite.embed(encoder, images, progress=False)
+        np.savez(kept, x=rows, y=images.identity, c=images.camera)
+    stored = np.load(kept)
+    return Known(unit_rows(stored["x"]), stored["y"], stored["c"])
+
+
+def _market(shared: Path, everything: bool) -> Known:
+    stored = np.load(shared / "data" / "features" / "market1501_retail0288.npz")
+    identity = stored["gallery_identity"].astype(np.int64)
+    taken = np.ones(len(identity), np.bool_) if everything else identity > 0
+    rows = unit_rows(stored["gallery"][taken].astype(np.float32))
+    return Known(
+        rows, np.where(identity > 0, identity, UNKNOWN)[taken], stored["gallery_camera"][taken].astype(np.int64)
+    )
+
+
+def _adapted(named: Named, shared: Path, out: Path) -> tuple[reunite.Encoder, Images]:
+    """A small network trained without labels: on all walkers, and on other alphabets than those that are embedded."""
+    source = shared / "data" / "omniglot"
+    if named.source == "walkers":
+        source = out / "data" / "walkers"
+        dataset = reunite.render_walkers(source, identities=200, cameras=5, images=4, seed=0)
+        images, _ = every_image(dataset)
+        dataset = replace(dataset, train=images)
+    else:
+        dataset = reunite.images.read(source)
+        images, split = every_image(dataset)
+        images = images.take(np.flatnonzero(split != "train"))
+    return _trained(named, dataset, source, out).encoder(), images
+
+
+def _trained(named: Named, dataset: Dataset, source: Path, out: Path) -> reunite.Run:
+    folder, seed = out / "runs" / named.name, named.seed or 0
+    facts = {"path": str(source.resolve()), "name": named.recipe, "passes": PASSES}
+    recipe, accelerator = small(named.recipe, dataset, PASSES), Accelerator(cpu=True)
+    run_training(recipe, dataset, folder, seed=seed, accelerator=accelerator, evaluate_every=0, facts=facts)
+    return reunite.Run.open(folder)
+
+
+def _vehicles(named: Named, shared: Path) -> tuple[reunite.Encoder, Images]:
+    """Networks that have seen no vehicle of these: ImageNet's, as they are."""
+    weights = shared / "data" / "weights"
+    if named.recipe == "mobilenet_v2":
+        encoder = reunite.Encoder(
+            "mobilenet_v2",
+            weights=str(weights / "mobilenet_v2_imagenet_fp16.safetensors"),
+            neck="none",
+            pooling="gem",
+            image_size=(224, 224),
+            bn_eps=1e-3,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+        )
+    else:
+        file = weights / "squeezenet1_1_imagenet_fp32.safetensors"
+        encoder = reunite.Encoder("squeezenet1_1", weights=str(file), neck="none", image_size=(224, 224))
+    return encoder, every_image(reunite.images.read(shared / "data" / "vehicle2cam"))[0]
