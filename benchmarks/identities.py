@@ -145,7 +145,7 @@ def print_losses(groups: dict[str, list[Scores]]) -> None:
 def print_sizes(sizes: list[int]) -> None:
     """Seconds and memory above the embeddings, by number of rows."""
     _head("embeddings", "individuals", "found", "ARI", "k1", "eps", "seconds", "MB above the embeddings")
-    rows, _, camera = features.large(2_000)
+    rows, _, camera = features.large(500)
     reunite.identify(rows, camera)  # compiles
     for size in sizes:
         rows, identity, camera = features.large(size)
