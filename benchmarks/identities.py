@@ -72,8 +72,8 @@ def scores_of(named: Named, shared: Path, out: Path, again: bool) -> Scores:
     stored = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     kept: Scores = {side: {name: Score(**score) for name, score in stored.get(side, {}).items()} for side in SIDES}
     known = None
-    for side in SIDES:
-        for name in (*VARIANTS, *PEERS):
+    for name in (*VARIANTS, *PEERS):
+        for side in SIDES:
             if name in kept[side] and not (again and name in VARIANTS):
                 continue
             known = known or load(named, shared, out)
