@@ -88,6 +88,9 @@ def scores_of(named: Named, shared: Path, out: Path, again: bool) -> Scores:
     return kept
 
 
+TOLD = "not whitened, k1 and eps by labels"
+"""What is printed for "same linkage": no other clusterer, but what a better choice could be worth."""
+
 COMPARED = tuple(name for name in PEERS if name != "same linkage")
 
 
@@ -109,8 +112,7 @@ def print_scores(groups: dict[str, list[Scores]]) -> None:
 def print_variants(groups: dict[str, list[Scores]]) -> None:
     """What helped: ARI with one thing left out or fixed, the mean over seeds."""
     print("\n### What helped: ARI of `identify` with one thing left out or fixed\n")
-    told = "not whitened, k1 and eps by labels"
-    _head("data", "cameras", "as it is", *(f"{name}" for name in VARIANTS if name != OURS), told)
+    _head("data", "cameras", "as it is", *(name for name in VARIANTS if name != OURS), TOLD)
     for group, runs in groups.items():
         for side in reversed(SIDES):
             names = (*VARIANTS, "same linkage")
@@ -120,10 +122,10 @@ def print_variants(groups: dict[str, list[Scores]]) -> None:
 def print_settings(sets: list[tuple[Named, Scores]]) -> None:
     """Groups that were found, those that are alone included, and what was chosen."""
     print("\n### Groups found (of them of one image), and the settings that were chosen\n")
-    _head("data", "cameras", OURS, *COMPARED)
+    _head("data", "cameras", OURS, *COMPARED, TOLD)
     for named, scores in sets:
         for side in SIDES:
-            row = [scores[side][name] for name in (OURS, *COMPARED)]
+            row = [scores[side][name] for name in (OURS, *COMPARED, "same linkage")]
             _row(named.name, side, *(f"{each.found:,} ({each.alone:,}): {each.setting}" for each in row))
 
 
