@@ -25,7 +25,14 @@ from reunite.errors import (
     WeightsError,
 )
 from reunite.evaluate import clustering_scores, identity_f1, retrieval_scores
+from reunite.evaluate.confusions import Confusions, confusions
 from reunite.identities import Identities, TrackIdentities, identify, identify_tracks, summarise
+from reunite.identities.calibration import Calibration, calibrate
+from reunite.identities.constraints import Constraints
+from reunite.identities.evidence import Evidence
+from reunite.identities.matching import Matches, calibrate_matches, match
+from reunite.identities.numbering import Numbering, keep_numbers
+from reunite.identities.reliability import Reliability, expected_calibration_error, reliability
 from reunite.images.scenes import render_scenes
 from reunite.images.synthetic import render_walkers
 from reunite.losses import (
@@ -51,15 +58,19 @@ __all__ = [
     "AverageLinkage",
     "BatchHardTripletLoss",
     "BottomUp",
+    "Calibration",
     "ClusterLoss",
     "ClusterMemory",
     "ClusterScores",
     "ClusteringError",
     "Clusters",
+    "Confusions",
+    "Constraints",
     "Dataset",
     "Dispersion",
     "Encoder",
     "EncoderSpec",
+    "Evidence",
     "Identities",
     "IdentityBatches",
     "IdentityLoss",
@@ -70,9 +81,12 @@ __all__ = [
     "InstanceMemory",
     "JaccardDBSCAN",
     "KnownIdentities",
+    "Matches",
     "MinimumDistance",
+    "Numbering",
     "ReaderError",
     "Recipe",
+    "Reliability",
     "RepelledTable",
     "ReuniteError",
     "Round",
@@ -85,16 +99,23 @@ __all__ = [
     "TrainingError",
     "WeightedSum",
     "WeightsError",
+    "calibrate",
+    "calibrate_matches",
     "clustering_scores",
+    "confusions",
     "embed",
+    "expected_calibration_error",
     "identify",
     "identify_tracks",
     "identity_f1",
     "images",
     "jaccard_graph",
+    "keep_numbers",
     "load_recipe",
+    "match",
     "nearest_neighbors",
     "recipes",
+    "reliability",
     "render_scenes",
     "render_walkers",
     "rerank",
