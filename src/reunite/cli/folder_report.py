@@ -17,6 +17,9 @@ from reunite.types import NOISE, ClusterScores
 MOST_PAIRS = 200
 """Borderline pairs that are looked for; the page shows some of them."""
 
+LEAST = 0.05
+"""Pairs that are less probable are not in the chart: they are nearly all pairs there are."""
+
 MOST_MEMBERS = 200
 """Rows of a group that one is compared with, at most; of more, evenly spread ones."""
 
@@ -97,10 +100,11 @@ def _changes(numbering: Numbering) -> Changes:
 
 
 def _drawing(calibration: Calibration) -> Drawing:
-    table = calibration.reliability()
+    table = calibration.reliability(least=LEAST)
     caption = (
         "How often pairs of images that are said to show one individual with some probability do so in the groups that were "
-        "found. It was learned from these groups: where they are wrong, so is it."
+        f"found, of pairs that are said to with {LEAST:.0%} or more. It was learned from these groups: where they are wrong, "
+        "so is it."
     )
     chart = reliability_chart(table, name="reliability", description="Reliability of the probabilities")
     return Drawing("Is this the same one?", chart, caption)

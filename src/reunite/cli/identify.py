@@ -31,9 +31,11 @@ def identify(
     ],
     out: Annotated[Path, typer.Option(help="The folder for the result.", show_default=False)],
     encoder: Annotated[
-        str | None, typer.Option(help=f"A run folder, or a backbone by name; {GENERAL} when left out.")
+        str | None, typer.Option(help="A run folder, or a backbone by name; DINOv2 small when left out.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="The same, for a run folder.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="The run folder whose encoder embeds; the same as --encoder RUN.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="A local file of weights for the backbone.")] = None,
     adapt: Annotated[
         int, typer.Option(help="Rounds in which the encoder is adapted to these images, without labels.", min=0)
@@ -41,7 +43,9 @@ def identify(
     adapt_recipe: Annotated[str, typer.Option(help="How; any recipe that needs no labels.")] = "cluster-contrast",
     eps: Annotated[
         float | None,
-        typer.Option(help="Mean distance up to which images are one individual; chosen if left out."),
+        typer.Option(
+            help="Mean Jaccard distance up to which images are one individual (tracks: cosine); chosen if left out."
+        ),
     ] = None,
     min_images: Annotated[int, typer.Option(help="Smaller groups are noise, identity -1.", min=1)] = 1,
     attach: Annotated[
@@ -75,12 +79,18 @@ def identify(
     _check_out(data, out)
     named = str(run) if run is not None else encoder or GENERAL
     options = ImageOptions(eps, min_images, attach, constraints, previous, bool(overlap), center, seed)
+    options.check()
     if is_embeddings(data):
+        _unused(
+            {"--encoder": encoder, "--run": run, "--weights": weights, "--adapt": adapt}, "embeddings are there already"
+        )
         identify_images(data, read_embeddings(data), (), out, options, {})
         return
     dataset = None if is_tracker_output(data) else images.read(data)
     pictures = None if dataset is None else every_image(dataset)[0]
     if dataset is None or pictures is None or (len(pictures) and (pictures.track >= 0).all()):
+        only = {"--constraints": constraints, "--previous": previous, "--adapt": adapt, "--attach": attach}
+        _unused({**only, "--min-images": min_images > 1}, "these are tracks, not images")
         chosen = _announced(encoder_of(named, weights=weights))
         chosen.encoder.to(accelerator_of(device).device)
         skip = on_error_of(on_error)
@@ -103,6 +113,15 @@ def identify(
 def _announced(encoder: NamedEncoder) -> NamedEncoder:
     console.print(f"encoder: {encoder.name}; {encoder.licence}", markup=False, soft_wrap=True)
     return encoder
+
+
+def _unused(given: dict[str, object], why: str) -> None:
+    """What would be ignored is refused."""
+    names = [name for name, value in given.items() if value]
+    if names:
+        raise InputError(
+            f"{', '.join(names)} would do nothing: {why}. Leave {'it' if len(names) == 1 else 'them'} out."
+        )
 
 
 def _check_out(data: Path, out: Path) -> None:

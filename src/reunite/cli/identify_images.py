@@ -16,7 +16,7 @@ from reunite.cli.folder_embeddings import FolderEmbeddings
 from reunite.cli.folder_report import folder_story
 from reunite.cli.image_names import ImageNames
 from reunite.cli.image_tables import ImageIdentities, write_image_tables
-from reunite.cli.previous_result import read_previous
+from reunite.cli.previous_result import RADIUS, PreviousResult, read_previous
 from reunite.errors import InputError
 from reunite.evaluate.clustering import clustering_scores
 from reunite.evaluate.contact_sheets import write_contact_sheets
@@ -28,8 +28,12 @@ from reunite.identities.constraints import Constraints
 from reunite.identities.identify import identify
 from reunite.identities.numbering import Numbering, keep_numbers
 from reunite.identities.result import Identities
+from reunite.images.splits import counted
 from reunite.train.run import write_json
 from reunite.types import NOISE, ClusterScores, Images
+
+GROWN = 1.5
+"""Times as many images, or as few, as the radius was chosen for, beyond which it is chosen anew."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,27 @@ class ImageOptions:
     overlap: bool
     center: bool
     seed: int
+
+    def check(self) -> None:
+        """Before hours of embedding: what can be said without any image.
+
+        Raises:
+            InputError: a number out of range, a file or folder that is not there, or options that do nothing together.
+        """
+        if self.eps is not None and not 0 < self.eps < 1:
+            raise InputError(f"--eps is a mean Jaccard distance, between 0 and 1; got {self.eps:g}.")
+        if self.attach is not None and not 0 < self.attach <= 1:
+            raise InputError(f"--attach is a probability, above 0 and at most 1; got {self.attach:g}.")
+        if self.attach is not None and self.min_images < 2:
+            raise InputError(
+                "--attach is for noise, and there is none without --min-images. Pass --min-images 2, for example."
+            )
+        if self.constraints is not None and not self.constraints.is_file():
+            raise InputError(
+                f"--constraints {self.constraints} is not there. Pass a table of pairs, see docs/identify.md."
+            )
+        if self.previous is not None and not (self.previous / "identities.parquet").is_file():
+            raise InputError(f"--previous {self.previous} is no result: it has no identities.parquet.")
 
 
 def identify_images(
@@ -63,16 +88,31 @@ def identify_images(
         errors.print(f"and {len(embedded.left_out) - 10:,} more; identities.csv lists them")
     names = ImageNames.of(pictures.paths.tolist(), data)
     before = options.previous or (out if (out / "identities.parquet").is_file() else None)
-    said = gather_constraints(options.constraints, None if before is None else before / "constraints.csv", names)
+    earlier = None if before is None else read_previous(before, names)
+    if earlier is not None:
+        console.print(earlier.line(), soft_wrap=True, markup=False)
+    said = gather_constraints(options.constraints, _kept_pairs(before, out), names)
     pairs = Constraints.of(said.pairs, len(pictures), names=names.names, sources=said.sources)
+    radius = _radius(options, earlier, len(pictures))
     started = time.perf_counter()
     with console.status(f"finding individuals among {len(pictures):,} images"):
-        found = _identified(embedded, pairs, options)
+        found = identify(
+            embedded.embeddings,
+            pictures.camera,
+            pictures.time if options.overlap else None,
+            pairs,
+            radius.eps,
+            k1=radius.k1,
+            min_cluster_size=options.min_images,
+            center=options.center,
+            previous=None if earlier is None else earlier.identity,
+            seed=options.seed,
+        )
         calibration = _calibrated(embedded.embeddings, found.labels, options.seed)
         if options.attach is not None:
             found = attached(found, embedded.embeddings, options.attach, pairs, seed=options.seed)
     seconds = time.perf_counter() - started
-    numbering = _numbered(found, before, names)
+    numbering = _numbered(found, earlier)
     found = _renamed(found, numbering)
     scores = _scores(found, pictures)
     write_image_tables(embedded, _columns(found), out, root=data, camera_names=camera_names)
@@ -86,6 +126,7 @@ def identify_images(
             **facts,
             "seconds": round(seconds, 2),
             "seed": options.seed,
+            RADIUS: {"eps": found.eps, "k1": found.evidence.k1, "images": radius.images} if found.evidence.k1 else None,
             "version": __version__,
         },
     )
@@ -116,21 +157,50 @@ def identify_images(
     console.print(found.evidence.chosen, soft_wrap=True)
     for line in _told(said, numbering if before is not None else None, scores):
         console.print(line, soft_wrap=True, markup=False)
-    console.print(f"written to {out}: report.html, identities.csv, identities.parquet, summary.json, groups")
-
-
-def _identified(embedded: FolderEmbeddings, pairs: Constraints, options: ImageOptions) -> Identities:
-    pictures = embedded.images
-    return identify(
-        embedded.embeddings,
-        pictures.camera,
-        pictures.time if options.overlap else None,
-        pairs,
-        options.eps,
-        min_cluster_size=options.min_images,
-        center=options.center,
-        seed=options.seed,
+    console.print(
+        f"open {out / 'report.html'}; beside it are identities.csv and .parquet, summary.json and groups",
+        soft_wrap=True,
     )
+
+
+@dataclass(frozen=True)
+class Radius:
+    """What is not chosen anew, and how many images it was chosen for."""
+
+    eps: float | None
+    k1: int | None
+    images: int
+
+
+def _radius(options: ImageOptions, earlier: PreviousResult | None, images: int) -> Radius:
+    """Chosen anew for a new folder and for one that has grown by half: a radius that moves with every few images would unite
+    and part individuals of whom nobody has seen anything new.
+    """
+    if options.eps is not None:
+        return Radius(options.eps, None, images)
+    if (
+        earlier is None
+        or earlier.radius is None
+        or not earlier.radius[2] <= images * GROWN <= earlier.radius[2] * GROWN**2
+    ):
+        return Radius(None, None, images)
+    eps, k1, chosen_for = earlier.radius
+    console.print(
+        f"the radius stays {eps:g} (k1 {k1}), as chosen for {chosen_for:,} images; by half more or fewer, it is chosen anew",
+        soft_wrap=True,
+    )
+    return Radius(eps, k1, chosen_for)
+
+
+def _kept_pairs(before: Path | None, out: Path) -> Path | None:
+    """The pairs of the earlier result. Those in `out` would be written over, so they must be the same file."""
+    kept = None if before is None else before / "constraints.csv"
+    there = out / "constraints.csv"
+    if kept is not None and there.is_file() and before is not None and before.resolve() != out.resolve():
+        raise InputError(
+            f"{there} holds pairs that would be lost. Pass it as --constraints {there}, from another place, or remove it."
+        )
+    return there if kept is None and there.is_file() else kept
 
 
 def _calibrated(embeddings: np.ndarray, labels: np.ndarray, seed: int) -> Calibration | None:
@@ -141,11 +211,9 @@ def _calibrated(embeddings: np.ndarray, labels: np.ndarray, seed: int) -> Calibr
         return None
 
 
-def _numbered(found: Identities, before: Path | None, names: ImageNames) -> Numbering:
-    if before is None:
+def _numbered(found: Identities, earlier: PreviousResult | None) -> Numbering:
+    if earlier is None:
         return keep_numbers(found.labels, np.full(len(found.labels), NOISE))
-    earlier = read_previous(before, names)
-    console.print(earlier.line(), soft_wrap=True, markup=False)
     return keep_numbers(found.labels, earlier.identity, numbers=earlier.numbers, largest=earlier.largest)
 
 
@@ -196,7 +264,7 @@ def _summary(
 def _told(said: SaidPairs, numbering: Numbering | None, scores: ClusterScores | None) -> list[str]:
     lines = []
     if said.said:
-        lines.append(f"{len(said.said):,} pairs that you decided hold")
+        lines.append(f"{counted(len(said.said) - said.absent, 'pair')} that you decided: all hold")
     if said.overruled:
         lines.append(f"{len(said.overruled):,} pairs kept from before were overruled by what you say now")
     if said.absent:

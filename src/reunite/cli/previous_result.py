@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from reunite.cli.image_names import ImageNames
 from reunite.errors import InputError
 from reunite.images.splits import counted
 from reunite.types import NOISE, check_codes
+
+RADIUS = "radius"
+"""Key of what `_radius` reads."""
 
 LARGEST = "largest_number"
 """Key in summary.json: the largest number ever given, also to individuals that are gone since."""
@@ -35,6 +39,7 @@ class PreviousResult:
         there: images of the result.
         matched: those of them that are there now.
         by_file_name: whether they were matched by file name, since no path agreed.
+        radius: eps and k1, and for how many images they were chosen; None where the result does not say.
     """
 
     folder: Path
@@ -44,6 +49,7 @@ class PreviousResult:
     there: int
     matched: int
     by_file_name: bool
+    radius: tuple[float, int, int] | None
 
     def line(self) -> str:
         """For a person: how much of the previous result could be found again."""
@@ -81,6 +87,7 @@ def read_previous(folder: Path, names: ImageNames) -> PreviousResult:
         there=len(paths),
         matched=int(found.sum()),
         by_file_name=bool(by_file_name and found.any()),
+        radius=_radius(folder / "summary.json"),
     )
 
 
@@ -125,14 +132,26 @@ def _by_file_name(paths: Sequence[str], names: ImageNames) -> Int64[np.ndarray, 
     return np.array([row_of.get(name, NOISE) if times_old[name] == 1 else NOISE for name in old], np.int64)
 
 
+def _radius(file: Path) -> tuple[float, int, int] | None:
+    """Eps and k1 that summary.json keeps, and how many images they were chosen for."""
+    radius = _kept(file).get(RADIUS)
+    if not isinstance(radius, dict) or not {"eps", "k1", "images"} <= radius.keys():
+        return None
+    return float(radius["eps"]), int(radius["k1"]), int(radius["images"])
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{file} cannot be read ({error}). Take it from a backup, or remove it.") from error
+
+
 def _largest(file: Path) -> int:
     """The number kept in summary.json; -1 for a result that has none."""
-    if not file.is_file():
-        return NOISE
-    try:
-        largest = json.loads(file.read_text("utf-8")).get(LARGEST, NOISE)
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{file} cannot be read ({error}). Take it from a backup, or remove it.") from error
+    largest = _kept(file).get(LARGEST, NOISE)
     if type(largest) is not int:
         raise InputError(f"{LARGEST} in {file} must be a whole number; got {largest!r}.")
     return largest

@@ -124,11 +124,16 @@ class Calibration:
         false, true = self.different[place:].sum(), self.same[place:].sum()
         return float(false / (false + true)) if false + true else math.nan
 
-    def reliability(self, bins: int = 15, *, spacing: Spacing = "width") -> Reliability:
-        """What the map says of the pairs it was fitted to, and what was so: for a chart. See `reliability`."""
+    def reliability(self, bins: int = 15, *, spacing: Spacing = "width", least: float = 0.0) -> Reliability:
+        """What the map says of the pairs it was fitted to, and what was so: for a chart. See `reliability`.
+
+        Nearly all pairs of a collection show two individuals and are said to, which makes any error look small; `least` leaves
+        out pairs that are the same with a smaller probability.
+        """
         said = np.tile(self.probability(centers()), 2)
         was = np.repeat([1, 0], BINS)
-        return reliability(said, was, bins, spacing=spacing, weight=np.concatenate([self.same, self.different]))
+        weight = np.where(said >= least, np.concatenate([self.same, self.different]), 0)
+        return reliability(said, was, bins, spacing=spacing, weight=weight)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as numbers and lists that `json` can write."""
