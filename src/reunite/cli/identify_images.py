@@ -193,14 +193,13 @@ def _radius(options: ImageOptions, earlier: PreviousResult | None, images: int) 
 
 
 def _kept_pairs(before: Path | None, out: Path) -> Path | None:
-    """The pairs of the earlier result. Those in `out` would be written over, so they must be the same file."""
-    kept = None if before is None else before / "constraints.csv"
+    """The pairs of the earlier result. Those of another one in `out` would be written over."""
     there = out / "constraints.csv"
-    if kept is not None and there.is_file() and before is not None and before.resolve() != out.resolve():
+    if before is not None and there.is_file() and before.resolve() != out.resolve():
         raise InputError(
-            f"{there} holds pairs that would be lost. Pass it as --constraints {there}, from another place, or remove it."
+            f"{there} holds pairs that would be lost. Pass it as --constraints, from another place, or remove it."
         )
-    return there if kept is None and there.is_file() else kept
+    return there if before is None else before / "constraints.csv"
 
 
 def _calibrated(embeddings: np.ndarray, labels: np.ndarray, seed: int) -> Calibration | None:

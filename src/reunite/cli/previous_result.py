@@ -144,9 +144,12 @@ def _kept(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return dict(json.loads(file.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        kept = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read ({error}). Take it from a backup, or remove it.") from error
+    if not isinstance(kept, dict):
+        raise InputError(f"{file} cannot be read (it is no JSON object). Take it from a backup, or remove it.")
+    return kept
 
 
 def _largest(file: Path) -> int:
