@@ -114,7 +114,7 @@ def test_few_rows(rng: np.random.Generator, count: int) -> None:
     assert given.eps == 0.3 and "0.3 was given" in given.chosen
     if count < FEWEST:
         assert found.eps == FALLBACK and found.k1 is None and len(found.cuts) == 0 and found.neighborhoods == ()
-        assert found.chosen == f"0.7 was taken: there is too little to choose from ({count})."
+        assert found.chosen == f"0.7 was taken: there is too little to choose from (rows: {count})."
     else:
         assert found.k1 is not None and 2 <= found.k1 <= 4 and len(found.cuts) == len(CUTS)
 

@@ -94,7 +94,7 @@ def choose(
     """
     count = len(rows)
     if count < FEWEST:
-        chosen = f"{FALLBACK} was taken: there is too little to choose from ({count})."
+        chosen = f"{FALLBACK} was taken: there is too little to choose from (rows: {count})."
         if eps is not None:
             chosen = f"{eps:g} was given."
         evidence = Evidence(eps or FALLBACK, chosen, np.empty(0), np.empty(0, np.int64), ())
