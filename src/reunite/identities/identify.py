@@ -70,7 +70,8 @@ def identify(
     Returns:
         `confidence` is what a row has in common with the other rows of its group, the mean of 1 - Jaccard distance; groups
         are united from 1 - `eps` on. A row alone has 1 minus what it shares with the nearest group, and a row that is nobody's
-        has 0. It finds rows that are in the wrong group better than a margin or a ratio does (docs/results.md), and it is no
+        has 0. On people and characters it finds rows in the wrong group better than the margin, on vehicles the margin does
+        (docs/results.md); it is no
         probability: `calibrate` gives these. `margin` is by how much that is more than what the row shares with the nearest
         other group. `second_best` is never a group that holds a row which must stay apart from this one.
 
