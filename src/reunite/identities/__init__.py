@@ -1,4 +1,4 @@
-"""Who is who across cameras, from one embedding per track."""
+"""Who is who: from embeddings of images, or of tracks, to individuals, and how sure that is."""
 
 from reunite.identities.identify import identify
 from reunite.identities.result import Identities

@@ -98,9 +98,8 @@ def identify(
     apart = np.unique(np.sort(apart, axis=1), axis=0)
     first = originals(rows, said, apart)
     kept = looked_at(first)
-    place = np.searchsorted(
-        kept, first
-    )  # of each row, where the first one equal to it is; of those that are kept, their own
+    # Of each row, where the first one equal to it is among those that are kept; of these, their own place.
+    place = np.searchsorted(kept, first)
     place[kept] = np.arange(len(kept))
     if center:
         rows = without(rows, camera_means(rows, cameras))
