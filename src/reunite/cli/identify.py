@@ -96,8 +96,6 @@ def identify(
         skip = on_error_of(on_error)
         identify_tracks_of(data, chosen, out, eps=eps, overlap=overlap, center=center, rate=rate, skip=skip)
         return
-    if dataset.note and len(dataset.train) < len(pictures):
-        console.print(dataset.note, markup=False, soft_wrap=True)
     chosen = _announced(encoder_of(named, weights=weights, shape=crop_shape(pictures)))
     accelerator = accelerator_of(device)
     if adapt:

@@ -93,7 +93,7 @@ def identify_images(
         console.print(earlier.line(), soft_wrap=True, markup=False)
     said = gather_constraints(options.constraints, _kept_pairs(before, out), names)
     pairs = Constraints.of(said.pairs, len(pictures), names=names.names, sources=said.sources)
-    radius = _radius(options, earlier, len(pictures))
+    radius = _radius(options, earlier, len(pictures), facts.get("encoder", ""))
     started = time.perf_counter()
     with console.status(f"finding individuals among {len(pictures):,} images"):
         found = identify(
@@ -126,7 +126,14 @@ def identify_images(
             **facts,
             "seconds": round(seconds, 2),
             "seed": options.seed,
-            RADIUS: {"eps": found.eps, "k1": found.evidence.k1, "images": radius.images} if found.evidence.k1 else None,
+            RADIUS: {
+                "eps": found.eps,
+                "k1": found.evidence.k1,
+                "images": radius.images,
+                "encoder": facts.get("encoder", ""),
+            }
+            if found.evidence.k1
+            else None,
             "version": __version__,
         },
     )
@@ -172,21 +179,22 @@ class Radius:
     images: int
 
 
-def _radius(options: ImageOptions, earlier: PreviousResult | None, images: int) -> Radius:
-    """Chosen anew for a new folder and for one that has grown by half: a radius that moves with every few images would unite
-    and part individuals of whom nobody has seen anything new.
+def _radius(options: ImageOptions, earlier: PreviousResult | None, images: int, encoder: str) -> Radius:
+    """Chosen anew for a new folder, for another encoder, and for a folder that has grown by half. A radius that moves with
+    every few images would unite and part individuals of whom nobody has seen anything new.
     """
     if options.eps is not None:
         return Radius(options.eps, None, images)
     if (
         earlier is None
         or earlier.radius is None
+        or earlier.radius[3] != encoder
         or not earlier.radius[2] <= images * GROWN <= earlier.radius[2] * GROWN**2
     ):
         return Radius(None, None, images)
-    eps, k1, chosen_for = earlier.radius
+    eps, k1, chosen_for, _ = earlier.radius
     console.print(
-        f"the radius stays {eps:g} (k1 {k1}), as chosen for {chosen_for:,} images; by half more or fewer, it is chosen anew",
+        f"the radius stays {eps:g} (k1 {k1}), as chosen for {chosen_for:,} images; it is chosen anew for half as many more",
         soft_wrap=True,
     )
     return Radius(eps, k1, chosen_for)

@@ -39,7 +39,7 @@ class PreviousResult:
         there: images of the result.
         matched: those of them that are there now.
         by_file_name: whether they were matched by file name, since no path agreed.
-        radius: eps and k1, and for how many images they were chosen; None where the result does not say.
+        radius: eps and k1, for how many images they were chosen, and by which encoder; None where the result does not say.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class PreviousResult:
     there: int
     matched: int
     by_file_name: bool
-    radius: tuple[float, int, int] | None
+    radius: tuple[float, int, int, str] | None
 
     def line(self) -> str:
         """For a person: how much of the previous result could be found again."""
@@ -132,12 +132,12 @@ def _by_file_name(paths: Sequence[str], names: ImageNames) -> Int64[np.ndarray, 
     return np.array([row_of.get(name, NOISE) if times_old[name] == 1 else NOISE for name in old], np.int64)
 
 
-def _radius(file: Path) -> tuple[float, int, int] | None:
+def _radius(file: Path) -> tuple[float, int, int, str] | None:
     """Eps and k1 that summary.json keeps, and how many images they were chosen for."""
     radius = _kept(file).get(RADIUS)
     if not isinstance(radius, dict) or not {"eps", "k1", "images"} <= radius.keys():
         return None
-    return float(radius["eps"]), int(radius["k1"]), int(radius["images"])
+    return float(radius["eps"]), int(radius["k1"]), int(radius["images"]), str(radius.get("encoder", ""))
 
 
 def _kept(file: Path) -> dict[str, Any]:
