@@ -15,7 +15,7 @@ demo: install
 	$(BIN)/reunite demo
 
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: install
 	$(BIN)/ruff check .
