@@ -17,7 +17,7 @@ from reunite import render_walkers
 from reunite.train.checkpoint import Checkpoint
 
 STAGES = ("embedding", "clustering", "step", "writing", "testing")
-KILLS = int(os.environ.get("REUNITE_KILLS", "5"))
+KILLS = int(os.environ.get("REUNITE_KILLS", "3"))
 """How often the run is killed. REUNITE_KILLS=20 takes two minutes."""
 
 QUICK = (

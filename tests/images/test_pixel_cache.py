@@ -512,6 +512,7 @@ def test_an_interrupted_opening_leaves_no_file(files: list[Path], folder: Path):
 
 
 def test_nothing_stays_open(files: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch):
+    gc.collect()  # what other tests have left
     descriptors = len(os.listdir("/dev/fd"))
     for _ in range(3):
         opened(files, folder).read(np.arange(9))

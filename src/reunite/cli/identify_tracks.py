@@ -81,9 +81,10 @@ def identify_tracks_of(
     console.print(
         f"{count:,} pairs of tracks that one camera saw at the same moment were kept apart (--no-overlap unites them)"
         if rule
-        else "tracks that one camera saw at the same moment may be one individual (--overlap keeps them apart)"
+        else "tracks that one camera saw at the same moment may be one individual (--overlap keeps them apart)",
+        soft_wrap=True,
     )
-    console.print(f"written to {out}: identities.csv, identities.parquet, summary.json, report.html")
+    console.print(f"written to {out}: identities.csv, identities.parquet, summary.json, report.html", soft_wrap=True)
 
 
 def _embedded(
