@@ -79,8 +79,8 @@ def identify(
     _check_out(data, out)
     named = str(run) if run is not None else encoder or GENERAL
     options = ImageOptions(eps, min_images, attach, constraints, previous, bool(overlap), center, seed)
-    options.check()
     if is_embeddings(data):
+        options.check()
         _unused(
             {"--encoder": encoder, "--run": run, "--weights": weights, "--adapt": adapt}, "embeddings are there already"
         )
@@ -96,6 +96,7 @@ def identify(
         skip = on_error_of(on_error)
         identify_tracks_of(data, chosen, out, eps=eps, overlap=overlap, center=center, rate=rate, skip=skip)
         return
+    options.check()
     chosen = _announced(encoder_of(named, weights=weights, shape=crop_shape(pictures)))
     accelerator = accelerator_of(device)
     if adapt:

@@ -67,8 +67,9 @@ class ImageOptions:
             raise InputError(
                 f"--constraints {self.constraints} is not there. Pass a table of pairs, see docs/identify.md."
             )
-        if self.previous is not None and not (self.previous / "identities.parquet").is_file():
-            raise InputError(f"--previous {self.previous} is no result: it has no identities.parquet.")
+        tables = ("identities.parquet", "identities.csv")
+        if self.previous is not None and not any((self.previous / name).is_file() for name in tables):
+            raise InputError(f"--previous {self.previous} is no result: it has neither {' nor '.join(tables)}.")
 
 
 def identify_images(

@@ -27,8 +27,8 @@ NEARLY = 0.75
 apart and come out again too: support is nearly flat over k1 there, and falls by half and more where k1 is too large."""
 
 LITTLE = 0.1
-"""Support below which the sentence warns. Of what was measured only vehicles seen by a network that was never trained on any
-(0.02 to 0.09) are below; characters of a network trained on others are at 0.22, people between 0.17 and 0.84."""
+"""Support below which the sentence warns. Vehicles and characters are below it where the network was never trained on any, and
+nothing else of what was measured (docs/identify.md)."""
 
 BETTER = 1.1
 """Times as much support as the next larger neighborhood has, for which a smaller one is taken: more than chance makes."""
@@ -80,8 +80,8 @@ def choose(
     that are supported `NEARLY` as much as the best one the largest is where to begin, and as long as the next smaller one is
     `BETTER` it is taken instead.
 
-    The square, `NEARLY` and `BETTER` are not derived. They were found on people, vehicles and characters (docs/results.md),
-    where any power from 1.5 to 3, any share from 0.68 to 0.79, and any step from 1.07 to 1.18 choose much the same.
+    The square, `NEARLY` and `BETTER` are not derived. They were found on people, vehicles and characters: docs/results.md
+    has what they choose there, and what labels would have chosen.
 
     Args:
         rows: (n, d) of length one.

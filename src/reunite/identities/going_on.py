@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Int64
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_array
 
 from reunite.cluster.linkage_tree import LinkageTree
 from reunite.cluster.sparse_linkage import sparse_linkage_tree
+from reunite.identities.copies import united
 
 SLACK = 0.1
 """How far beyond the radius groups must be, or within it, before what was together parts, or what was apart is united."""
@@ -37,7 +37,7 @@ def regrouped(
     """
     count = len(previous)
     loose, tight = tree.cut(min(eps + SLACK, 1.0)), tree.cut(max(eps - SLACK, 0.0))
-    start = _united(tight, _both(loose, previous), count)
+    start = united(np.concatenate([_with_first(tight), _with_first(_both(loose, previous))]), count)
     rows = np.repeat(np.arange(count), np.diff(graph.indptr))
     columns = graph.indices.astype(np.int64)
     were_two = (rows < columns) & (previous[rows] != previous[columns]) & (start[rows] != start[columns])
@@ -52,11 +52,7 @@ def _both(labels: Int64[np.ndarray, " n"], previous: Int64[np.ndarray, " n"]) ->
     return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _united(first: Int64[np.ndarray, " n"], second: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " n"]:
-    """The lowest row of those that are linked by either grouping."""
-    ends = np.concatenate([first, len(first) + second])
-    rows = np.concatenate([np.arange(count), np.arange(count)])
-    size = count + int(ends.max(initial=-1)) + 1
-    links = coo_array((np.ones(len(rows), np.bool_), (rows, count + ends)), shape=(size, size))
-    part = connected_components(links, directed=False)[1][:count]
-    return np.unique(part, return_index=True)[1][np.unique(part, return_inverse=True)[1]]
+def _with_first(labels: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, "n 2"]:
+    """Each row paired with the first one of its label."""
+    _, first, place = np.unique(labels, return_index=True, return_inverse=True)
+    return np.stack([first[place.reshape(-1)], np.arange(len(labels))], axis=1)

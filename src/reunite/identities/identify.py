@@ -70,10 +70,9 @@ def identify(
     Returns:
         `confidence` is what a row has in common with the other rows of its group, the mean of 1 - Jaccard distance; groups
         are united from 1 - `eps` on. A row alone has 1 minus what it shares with the nearest group, and a row that is nobody's
-        has 0. On people and characters it finds rows in the wrong group better than the margin, on vehicles the margin does
-        (docs/results.md); it is no
-        probability: `calibrate` gives these. `margin` is by how much that is more than what the row shares with the nearest
-        other group. `second_best` is never a group that holds a row which must stay apart from this one.
+        has 0. It is no probability: `calibrate` gives these. `margin` is by how much that is more than what the row shares
+        with the nearest other group; a row alone has how far it is from being united. `second_best` is never a group that
+        holds a row which must stay apart from this one.
 
     Raises:
         InputError: shapes that do not fit, rows that are not finite, `eps`, `k1` or `min_cluster_size` out of range, or
