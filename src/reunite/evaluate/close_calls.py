@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from reunite.evaluate.close_calls_kernels import count_tile, list_images, rank_m
 from reunite.neighbors.filter import Filter, Tile
 from reunite.threads import in_blocks, same_threads, thread_count
 
-OPERAND_BYTES = 48 * 2**20
+OPERAND_BYTES = 24 * 2**20
 """What the part of the gallery that is looked at together takes in bfloat16."""
 
 MOST_LISTED = 2**21
@@ -23,7 +24,10 @@ MOST_COMPARED = 0.12
 TRIED = 64
 """Queries that are looked at first, to see how many that is."""
 
-QUERIES_AT_ONCE, QUERIES_PER_TILE, WIDTH = 4096, 256, 4096
+LEAST_FOR_ONE_TRIED = 16
+"""Queries of which one is tried: trying is never more than a small part of the work."""
+
+QUERIES_AT_ONCE, QUERIES_PER_TILE, WIDTH = 4096, 512, 4096
 QUERIES_PER_TASK = 16
 
 
@@ -60,7 +64,8 @@ class CloseCalls:
         self._matches = bounds, matches, similarity
         self._ignored = ignored_bounds, ignored
         self._between = between
-        in_blocks(len(query), QUERIES_PER_TASK, lambda a, b: sort_matches(a, b, *self._sides, *self._matches))
+        self._turns = np.argsort(spans[:, 0], kind="stable")  # queries that share matches come one after another
+        in_blocks(len(query), QUERIES_PER_TASK, lambda a, b: sort_matches(a, b, self._turns, *self._sides, *self._matches))
 
     def scores(self, trapezoid: bool) -> Float64[np.ndarray, "q 3"] | None:
         """Average precision, inverse negative penalty and first rank, NaN without a match; None if too much is close."""
@@ -68,43 +73,58 @@ class CloseCalls:
             return self._scores(trapezoid)
 
     def _scores(self, trapezoid: bool) -> Float64[np.ndarray, "q 3"] | None:
-        query, gallery = self._sides
-        size = max(WIDTH, OPERAND_BYTES // (2 * query.shape[1] + 16))
-        tried, seen = min(TRIED, len(query)), 0
-        for start in range(0, len(gallery), size):
-            part = np.arange(start, min(start + size, len(gallery)))
-            order = part[~np.isin(part, self._junk, assume_unique=True)] - start
-            if not len(order):
-                continue
-            filter = Filter(gallery[start : start + size], precision="bfloat16", order=order)
-            if seen == 0 and self._count(filter, start, 0, tried) > MOST_COMPARED * tried * len(order):
-                return None
-            for top in range(0 if seen else tried, len(query), QUERIES_AT_ONCE):
-                self._count(filter, start, top, min(top + QUERIES_AT_ONCE, len(query)))
-            seen += len(order)
-        scores = np.full((len(query), 3), np.nan)
+        count = len(self._sides[0])
+        tried = min(TRIED, count // LEAST_FOR_ONE_TRIED)
+        if tried and self._is_mostly_close(self._queries(0, tried)):
+            return None
+        for top in range(0, count, QUERIES_AT_ONCE):
+            queries = self._queries(top, min(top + QUERIES_AT_ONCE, count))
+            for part in self._parts():
+                self._count(queries, top, part, self._between)
+        scores = np.full((count, 3), np.nan)
         state = *self._sides, *self._matches, *self._ignored, self._between, trapezoid, scores
-        in_blocks(len(query), QUERIES_PER_TASK, lambda a, b: rank_matches(a, b, *state))
+        in_blocks(count, QUERIES_PER_TASK, lambda a, b: rank_matches(a, b, self._turns, *state))
         return scores
 
-    def _count(self, filter: Filter, start: int, top: int, bottom: int) -> int:
-        """Count a part of the gallery for some of the queries; says how many images had to be compared."""
+    def _parts(self) -> Iterator[Int64[np.ndarray, " p"]]:
+        """The columns that are not junk, some consecutive ones at a time."""
+        query, gallery = self._sides
+        size = max(WIDTH, OPERAND_BYTES // (2 * query.shape[1] + 16))
+        for start in range(0, len(gallery), size):
+            columns = np.arange(start, min(start + size, len(gallery)))
+            kept = columns[~np.isin(columns, self._junk, assume_unique=True)]
+            if len(kept):
+                yield kept
+
+    def _queries(self, top: int, bottom: int) -> Filter:
+        """Some of the queries, such that a value says how much less similar an image is than the farthest match."""
         bounds, _, similarity = self._matches
         # Rounding is relative to a value, so zero lies where most images are: at the farthest match.
         farthest = np.zeros(bottom - top)
         matched = np.diff(bounds[top : bottom + 1]) > 0
         farthest[matched] = similarity[bounds[top + 1 : bottom + 1][matched] - 1]
-        queries = Filter(self._sides[0][top:bottom], farthest - 0.5, beside=filter)
-        error = queries.slack.astype(np.float64) / 2
+        return Filter(self._sides[0][top:bottom], farthest - 0.5, precision="bfloat16")
+
+    def _is_mostly_close(self, queries: Filter) -> bool:
+        """Whether products in float32 would be quicker, as the first queries and the first part of the gallery have it."""
+        part = next(self._parts(), np.array([], np.int64))
+        compared = self._count(queries, 0, part, np.zeros_like(self._between)) if len(part) else 0
+        return compared > MOST_COMPARED * len(queries.order) * len(part)
+
+    def _count(self, queries: Filter, top: int, part: Int64[np.ndarray, " p"], between: Int64[np.ndarray, " m"]) -> int:
+        """Count a part of the gallery for the queries from `top` on; says how many images had to be compared."""
+        first = int(part[0])
+        filter = Filter(self._sides[1][first : part[-1] + 1], beside=queries, order=part - first)
+        error = queries.slack_beside(filter).astype(np.float64) / 2
         compared: list[int] = []
 
         def look(tile: Tile) -> None:
             rows = slice(tile.first_row, tile.first_row + len(tile.keys))
-            columns = start + filter.order[tile.first_column : tile.first_column + tile.keys.shape[1]]
-            state = filter.operands.levels, error[rows], *self._sides, *self._matches, self._between
+            columns = part[tile.first_column : tile.first_column + tile.keys.shape[1]]
+            state = filter.operands.levels, error[rows], *self._sides, *self._matches, between
             compared.append(count_tile(tile.keys, top + tile.first_row, columns, *state))
 
-        threads = thread_count()
-        rounds = -(-(bottom - top) // (threads * QUERIES_PER_TILE))  # all threads end at once
-        filter.visit_pairs(queries, look, -(-(bottom - top) // (threads * rounds)), WIDTH)
+        count, threads = len(queries.order), thread_count()
+        rounds = -(-count // (threads * QUERIES_PER_TILE))  # all threads end at once
+        filter.visit_pairs(queries, look, -(-count // (threads * rounds)), WIDTH)
         return sum(compared)

@@ -59,17 +59,18 @@ def list_images(
 def sort_matches(
     start: int,
     stop: int,
+    turns: NDArray[np.int64],
     query: NDArray[np.float32],
     gallery: NDArray[np.float32],
     bounds: NDArray[np.int64],
     matches: NDArray[np.int64],
     similarity: NDArray[np.float32],
 ) -> None:
-    """Put the matches of the queries [start, stop) in the order they rank, and write their similarities.
+    """Put the matches of the queries turns[start:stop] in the order they rank, and write their similarities.
 
     Those of query q are matches[bounds[q] : bounds[q + 1]], in any order at first. Equal similarities rank by column.
     """
-    for q in range(start, stop):
+    for q in turns[start:stop]:
         own = np.sort(matches[bounds[q] : bounds[q + 1]])
         values = np.empty(own.shape[0], np.float32)
         for m in range(own.shape[0]):
@@ -130,6 +131,46 @@ def compare(
 
 
 @njit(cache=True, nogil=True)
+def place_levels(
+    ahead: NDArray[np.float64],
+    error: float,
+    levels: NDArray[np.float32],
+    first: int,
+    past: int,
+    low: NDArray[np.int32],
+    high: NDArray[np.int32],
+) -> None:
+    """How many matches surely, and at most, rank before an image that is ahead of the farthest one by a level.
+
+    Of the levels first to past; what is below `first` is taken for it, and can be behind all matches. `ahead` says the same of
+    the matches, descending, exactly. For each match the highest level that it is before is found by the bits of the number,
+    and then moved to where the comparison of the exact numbers has it.
+    """
+    bits = np.empty(1, np.uint32)
+    value = bits.view(np.float32)
+    surely, perhaps = past, past
+    for m in range(ahead.shape[0]):
+        value[0] = max((ahead[m] - error) * BELOW, 0.0)
+        level = min(max(np.int64(bits[0] >> 16), first - 1), surely)
+        while level < surely and ahead[m] > np.float64(levels[level + 1]) / BELOW + error:
+            level += 1
+        while level >= first and not ahead[m] > np.float64(levels[level]) / BELOW + error:
+            level -= 1
+        low[level + 1 : surely + 1] = m
+        surely = level
+        value[0] = max((ahead[m] + error) * ABOVE, 0.0)
+        level = min(max(np.int64(bits[0] >> 16), first), perhaps)
+        while level < perhaps and ahead[m] >= np.float64(levels[level + 1]) / ABOVE - error:
+            level += 1
+        while level > first and not ahead[m] >= np.float64(levels[level]) / ABOVE - error:
+            level -= 1
+        high[level + 1 : perhaps + 1] = m
+        perhaps = level
+    low[first : surely + 1] = ahead.shape[0]
+    high[first : perhaps + 1] = ahead.shape[0]
+
+
+@njit(cache=True, nogil=True)
 def count_tile(
     keys: NDArray[np.int16],
     first_query: int,
@@ -149,7 +190,10 @@ def count_tile(
     are those of how much less similar an image is than the farthest match, in bfloat16, off by at most `error` of the row of
     the tile besides their rounding. `columns` are those of the gallery that the tile has.
     """
-    close, held, compared = np.empty((COMPARED_TOGETHER, 4), np.int32), 0, 0
+    width = keys.shape[1]
+    close, held, compared = np.empty((max(COMPARED_TOGETHER, width), 4), np.int32), 0, 0
+    low, high = np.empty(levels.shape[0] + 1, np.int32), np.empty(levels.shape[0] + 1, np.int32)
+    before = np.empty(width, np.int32)
     for a in range(keys.shape[0]):
         q = first_query + a
         own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
@@ -161,34 +205,22 @@ def count_tile(
         ahead = products.astype(np.float64) - np.float64(products[count - 1])
         least = int(np.searchsorted(levels, np.float32(error[a] * ABOVE))) + 1
         past = int(np.searchsorted(levels, np.float32((ahead[0] + error[a]) * ABOVE))) + 1
-        low, high = np.empty(past - least + 1, np.int32), np.empty(past - least + 1, np.int32)
-        surely, perhaps = 0, 0
-        for level in range(past - 1, least - 2, -1):
-            value = np.float64(levels[level])
-            while surely < count and ahead[surely] > value / BELOW + error[a]:
-                surely += 1
-            while perhaps < count and (level < least or ahead[perhaps] >= value / ABOVE - error[a]):
-                perhaps += 1
-            low[level - least + 1], high[level - least + 1] = surely, perhaps
-        row = keys[a]
-        for j in range(row.shape[0]):
-            key = int(row[j])
-            if key >= least:
-                continue
-            level = max(key & SIZE, least - 1)
-            if level >= past:
-                passed[0] += 1
-                continue
-            place = low[level - least + 1]
-            if place == high[level - least + 1]:
-                passed[place] += 1
-                continue
-            if held == close.shape[0]:
-                compare(close, first_query, columns, query, gallery, bounds, matches, similarity, between)
-                compared += held
-                held = 0
-            close[held, 0], close[held, 1], close[held, 2], close[held, 3] = a, j, place, high[level - least + 1]
-            held += 1
+        place_levels(ahead, error[a], levels, least - 1, past, low, high)
+        row, perhaps = keys[a], 0
+        limit = np.int16(min(least, SIZE))
+        for j in range(width):  # without a branch: few images can be before a match, and none knows which
+            before[perhaps] = j
+            perhaps += row[j] < limit
+        if held + perhaps > close.shape[0]:
+            compare(close[:held], first_query, columns, query, gallery, bounds, matches, similarity, between)
+            compared += held
+            held = 0
+        for j in before[:perhaps]:
+            level = min(max(int(row[j]) & SIZE, least - 1), past)
+            place, last = low[level], high[level]
+            passed[min(place, count - 1)] += place == last and place < count
+            close[held, 0], close[held, 1], close[held, 2], close[held, 3] = a, j, place, last
+            held += place != last
     compare(close[:held], first_query, columns, query, gallery, bounds, matches, similarity, between)
     return compared + held
 
@@ -197,6 +229,7 @@ def count_tile(
 def rank_matches(
     start: int,
     stop: int,
+    turns: NDArray[np.int64],
     query: NDArray[np.float32],
     gallery: NDArray[np.float32],
     bounds: NDArray[np.int64],
@@ -208,11 +241,11 @@ def rank_matches(
     trapezoid: bool,
     scores: NDArray[np.float64],
 ) -> None:
-    """Write the scores of the queries [start, stop) that have a match, from the counts of `count_tile`.
+    """Write the scores of the queries turns[start:stop] that have a match, from the counts of `count_tile`.
 
     What query q ignores, ignored[ignored_bounds[q] : ignored_bounds[q + 1]], was counted, too, and is taken out.
     """
-    for q in range(start, stop):
+    for q in turns[start:stop]:
         own, products = matches[bounds[q] : bounds[q + 1]], similarity[bounds[q] : bounds[q + 1]]
         passed = between[bounds[q] : bounds[q + 1]]
         if own.shape[0] == 0:

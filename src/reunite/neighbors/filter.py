@@ -130,9 +130,10 @@ class Filter:
         else:
             self.operands = OPERANDS[precision](*given)
         self.remainders = self.operands.remainders + np.float32(UNIT_ROUNDOFF) * self.lengths
-        self.slack = self._slack(beside or self)
+        self.slack = self.slack_beside(beside or self)
 
-    def _slack(self, others: Filter) -> Float32[np.ndarray, " n"]:
+    def slack_beside(self, others: Filter) -> Float32[np.ndarray, " p"]:
+        """2 e_i of each row where it meets the rows of `others`, a filter for the same center and precision."""
         length, lost, offset = self.lengths.astype(float), self.remainders.astype(float), np.abs(self.offsets)
         longest, most_lost = others.lengths.max(initial=0).item(), others.remainders.max(initial=0).item()
         largest, center = np.abs(others.offsets).max(initial=0), np.linalg.norm(self.center.astype(float))

@@ -224,7 +224,8 @@ class Int8Operands(Operands):
         count, dimensions = len(order), rows.shape[1]
         self.scale: float = scale if beside is None else beside.scale
         needed = np.abs(offsets).max(initial=0) / (127 * 127 * self.scale**2)
-        self._extra: int = int(np.ceil(needed)) if beside is None else beside._extra
+        # At least one: torch 2.14 multiplies bytes wrongly where the operands have a single column.
+        self._extra: int = max(1, int(np.ceil(needed))) if beside is None else beside._extra
         self.levels = np.array([self.scale**2], np.float32)
         whole = np.empty((count, dimensions + 2 * self._extra), np.int8)
         self.remainders = np.empty(count, np.float32)
