@@ -75,6 +75,32 @@ def test_values_of_nasty_rows_are_within_their_bounds(name: str, precision: Prec
 
 
 @PRECISIONS
+@pytest.mark.parametrize("name", [*NASTY, "people"])
+def test_known_products_that_are_as_wrong_as_any_order_of_sums_makes_them_are_within_their_bounds(
+    name: str, precision: Precision
+) -> None:
+    rows = people(60)[0] if name == "people" else nasty(name)
+    count, rng = len(rows) // 3, np.random.default_rng(3)
+    for these, offsets in ((unit_rows(rows), np.full(len(rows), 0.5)), (rows, rng.random(len(rows)) * (rows**2).max())):
+        order = np.concatenate([rng.permutation(count), count + rng.permutation(len(rows) - count)])
+        filter = Filter(these, offsets, precision=precision, order=order, known=True)
+        exact = (offsets[:, None] + offsets - these.astype(float) @ these.astype(float).T)[order][:, order]
+        length = np.linalg.norm(these.astype(float), axis=1)
+        wrong = these.shape[1] * 2.0**-24 * length[:count, None] * length[count:] * rng.choice([-1, 1], (count, 1))
+        known = (these[:count].astype(float) @ these[count:].astype(float).T + wrong).astype(np.float32)
+        tiles: list[Tile] = []
+        filter.visit_known(known, tiles.append, 16)
+        assert sum(tile.keys.size for tile in tiles) == known.size
+        for tile in tiles:
+            own = slice(tile.first_row, tile.first_row + tile.keys.shape[0])
+            value = exact[own, tile.first_column : tile.first_column + tile.keys.shape[1]]
+            # The products that decide in the end may be as wrong, the other way.
+            decisive = these.shape[1] * 2.0**-24 * length[order][own, None] * length.max()
+            least, most = bounds(filter, tile.keys, filter.slack[own])
+            assert ((least <= value - decisive) & (value + decisive <= most)).all()
+
+
+@PRECISIONS
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 70), st.floats(-6, 6), st.floats(-6, 0), st.booleans())
 def test_values_of_any_rows_are_within_their_bounds(
@@ -153,14 +179,19 @@ def test_rows_that_first_meet_rows_unlike_them(precision: Precision) -> None:
 
 
 @PRECISIONS
+@pytest.mark.parametrize("known", [0, 1, 110])
 @pytest.mark.parametrize("block_size", [16, 130, 500])
 def test_every_pair_is_in_one_tile_and_no_two_threads_share_a_row(
-    block_size: int, precision: Precision, monkeypatch: pytest.MonkeyPatch
+    block_size: int, known: int, precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "LEAST_ROWS", 4)
     monkeypatch.setattr(room, "thread_count", lambda: 3)
-    filter = Filter(unit_rows(people(300)[0]), precision=precision, order=np.random.default_rng(0).permutation(300))
+    rng = np.random.default_rng(0)
+    order = np.concatenate([rng.permutation(known), known + rng.permutation(300 - known)])
+    rows = unit_rows(people(300)[0])
+    filter = Filter(rows, precision=precision, order=order, known=known > 0)
     monkeypatch.setattr(filter.operands, "width", 70)
+    monkeypatch.setattr(room, "KNOWN_TOGETHER", 400)
     seen, taken, lock = np.zeros((300, 300), int), np.zeros(300, bool), threading.Lock()
 
     def look(tile: Tile) -> None:
@@ -178,8 +209,13 @@ def test_every_pair_is_in_one_tile_and_no_two_threads_share_a_row(
     with ThreadPoolExecutor(3) as pool:
         monkeypatch.setattr(threads, "same_threads", lambda: nullcontext(pool))
         monkeypatch.setattr(threads, "thread_count", lambda: 3)
-        filter.visit(look, block_size)
-    squares = np.equal.outer(np.arange(300) // block_size, np.arange(300) // block_size)
+        if known:
+            filter.visit(look, block_size, (0, known))
+            filter.visit_known(rows[:known] @ rows[known:].T, look, block_size)
+        filter.visit(look, block_size, (known, 300))
+    place = np.arange(300)
+    square = np.where(place < known, place // block_size, 1000 + (place - known) // block_size)
+    squares = np.equal.outer(square, square)
     np.testing.assert_array_equal(seen, squares | np.triu(np.ones((300, 300), int)))
 
 

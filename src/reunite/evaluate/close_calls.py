@@ -65,7 +65,9 @@ class CloseCalls:
         self._ignored = ignored_bounds, ignored
         self._between = between
         self._turns = np.argsort(spans[:, 0], kind="stable")  # queries that share matches come one after another
-        in_blocks(len(query), QUERIES_PER_TASK, lambda a, b: sort_matches(a, b, self._turns, *self._sides, *self._matches))
+        in_blocks(
+            len(query), QUERIES_PER_TASK, lambda a, b: sort_matches(a, b, self._turns, *self._sides, *self._matches)
+        )
 
     def scores(self, trapezoid: bool) -> Float64[np.ndarray, "q 3"] | None:
         """Average precision, inverse negative penalty and first rank, NaN without a match; None if too much is close."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -148,7 +150,9 @@ def place_levels(
     """
     bits = np.empty(1, np.uint32)
     value = bits.view(np.float32)
-    surely, perhaps = past, past
+    level: Any
+    surely: Any = past
+    perhaps: Any = past
     for m in range(ahead.shape[0]):
         value[0] = max((ahead[m] - error) * BELOW, 0.0)
         level = min(max(np.int64(bits[0] >> 16), first - 1), surely)

@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from reunite.neighbors.operand_kernels import measure_centered
+from reunite.neighbors.operand_kernels import known_values, measure_centered
 from reunite.neighbors.operands import (
     OPERANDS,
     ROWS_PER_TASK,
@@ -35,6 +35,9 @@ BLOCK_SIZE = 1024
 
 LEAST_ROWS = 64
 """Rows of a tile: with fewer, a product spends most of its time on preparing its other side."""
+
+KNOWN_TOGETHER = 2**16
+"""Products in a tile of those that are known, whole rows where they are no longer: they are read out of order, in a cache."""
 
 SAMPLE = 4096
 """Rows that the center is the mean of. Any center is right; a good one makes the bounds tight."""
@@ -89,6 +92,8 @@ class Filter:
         order: which row stands at each place of the tiles, (p,): all, or some of them; None is as they come. Where rows that
             are alike are next to each other (`reunite.neighbors.grouping.grouped`), a search knows from the first tiles,
             those of rows among themselves, nearly how near the neighbors of each row are, and has little to keep afterwards.
+        known: tiles of products that are known in float32 will be looked at, too, see `visit_known`. These are off by another
+            (d + 4) u (|x_i| max |x| + |a_i| + max |a|), for their own rounding in any order and that of the value.
 
     Attributes:
         order: which row stands at each place of the tiles, (p,); what follows is in that order.
@@ -104,6 +109,7 @@ class Filter:
         precision: Precision | None = None,
         beside: Filter | None = None,
         order: Int64[np.ndarray, " p"] | None = None,
+        known: bool = False,
     ) -> None:
         count, dimensions = rows.shape
         self.rows = rows
@@ -114,6 +120,7 @@ class Filter:
         in_blocks(count, ROWS_PER_TASK, lambda a, b: measure_centered(a, b, rows, self.center, *measured))
         self.order = np.arange(count) if order is None else order
         self.lengths = lengths[self.order]
+        self._given, self._known = np.broadcast_to(offsets, count)[self.order], known
         self.offsets = (offsets - float(self.center.astype(np.float64) @ self.center) / 2 - along)[self.order]
         if beside is not None:
             precision = beside.operands.precision
@@ -146,31 +153,56 @@ class Filter:
             + self.rows.shape[1] * UNIT_ROUNDOFF * (length + center) * (longest + center)  # the rows before centering
             + UNIT_ROUNDOFF * center * (length + longest)
         )
+        if self._known:
+            given = np.abs(self._given) + np.abs(others._given).max(initial=0)
+            error += (self.rows.shape[1] + 4) * UNIT_ROUNDOFF * ((length + center) * (longest + center) + given)
         return (2 * 1.01 * error).astype(np.float32)
 
-    def visit(self, look: Callable[[Tile], None], block_size: int = BLOCK_SIZE) -> None:
+    def visit(
+        self, look: Callable[[Tile], None], block_size: int = BLOCK_SIZE, places: tuple[int, int] | None = None
+    ) -> None:
         """Call `look` with tiles of the upper triangle, in threads, each of which multiplies and looks on its own.
 
         The squares on the diagonal come first, symmetric, with `no_value` for a row and itself; no other pair is in two
         tiles. No two tiles that are looked at at once have a row or a column in common, nor is a row of one a column of
-        the other, and the order in which a row is looked at is always the same.
+        the other, and the order in which a row is looked at is always the same. `places` are the first row and the one behind
+        the last, where others are left out.
         """
-        count = len(self.order)
+        first, end = places or (0, len(self.order))
 
-        def square(top: int, bottom: int) -> None:
+        def square(start: int, stop: int) -> None:
+            top, bottom = first + start, first + stop
             keys = self.operands.product(self.operands.left(slice(top, bottom)), slice(top, bottom))
             np.fill_diagonal(keys, self.operands.no_value)
             look(Tile(top, top, keys))
 
         with same_threads(), self.operands.on_one_thread():
-            in_blocks(count, block_size, square)
+            in_blocks(end - first, block_size, square)
+            for top in range(first, end, block_size):
+                past = min(top + block_size, end)
+                self._cross(partial(self._strip, self, look), slice(top, past), slice(past, end))
+
+    def visit_known(
+        self, products: Float32[np.ndarray, "a b"], look: Callable[[Tile], None], block_size: int = BLOCK_SIZE
+    ) -> None:
+        """Call `look` with tiles of the pairs whose inner products are known: of rows at the first places and all others.
+
+        `products` has the first a rows, the others behind them, by row and not by place; a and b make all. Otherwise like
+        `visit`. The filter was made for it, see `known`.
+        """
+        count = len(products)
+
+        def show(rows: slice, columns: slice) -> None:
+            others = self.order[columns] - count, self._given[columns]
+            height = max(1, KNOWN_TOGETHER // (columns.stop - columns.start))
+            for top in range(rows.start, rows.stop, height):
+                own = slice(top, min(top + height, rows.stop))
+                values = known_values(products, self.order[own], self._given[own], *others)
+                look(Tile(top, columns.start, self.operands.keys_of(values)))
+
+        with same_threads():
             for top in range(0, count, block_size):
-                past = min(top + block_size, count)
-                parts = min(thread_count(), max(1, (past - top) // LEAST_ROWS))
-                rows, columns = _divided(top, past, parts), _divided(past, count, parts)
-                for shift in range(parts):  # each part of the rows meets each part of the columns, one at a time
-                    meets = columns[shift:] + columns[:shift]
-                    in_blocks(parts, 1, partial(self._strips, look, rows, meets))
+                self._cross(show, slice(top, min(top + block_size, count)), slice(count, len(self.order)))
 
     def visit_pairs(
         self,
@@ -189,11 +221,13 @@ class Filter:
         with same_threads(), self.operands.on_one_thread() if size < count else nullcontext():
             in_blocks(count, size, lambda a, b: self._strip(queries, look, slice(a, b), everything, width))
 
-    def _strips(
-        self, look: Callable[[Tile], None], rows: list[slice], columns: list[slice], start: int, stop: int
-    ) -> None:
-        for part in range(start, stop):
-            self._strip(self, look, rows[part], columns[part])
+    def _cross(self, show: Callable[[slice, slice], None], rows: slice, columns: slice) -> None:
+        """Show some rows with some columns, in threads, of which no two have a row or a column in common at once."""
+        parts = min(thread_count(), max(1, (rows.stop - rows.start) // LEAST_ROWS))
+        tops, lefts = _divided(rows.start, rows.stop, parts), _divided(columns.start, columns.stop, parts)
+        for shift in range(parts):  # each part of the rows meets each part of the columns, one at a time
+            meets = lefts[shift:] + lefts[:shift]
+            in_blocks(parts, 1, partial(_meet, show, tops, meets))
 
     def _strip(
         self,
@@ -207,6 +241,10 @@ class Filter:
         for left in range(columns.start, columns.stop, width):
             right = slice(left, min(left + width, columns.stop))
             look(Tile(rows.start, left, self.operands.product(operand, right)))
+
+
+def _meet(show: Callable[[slice, slice], None], rows: list[slice], columns: list[slice], start: int, _: int) -> None:
+    show(rows[start], columns[start])
 
 
 def _divided(start: int, stop: int, parts: int) -> list[slice]:

@@ -1,51 +1,59 @@
-"""An order of rows in which those that are alike are next to each other, at the cost of a few passes over the rows."""
+"""An order of rows in which those that are alike are next to each other, at the cost of one pass over the rows."""
 
 from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from typing import Literal
 
-from reunite.neighbors.operand_kernels import project
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from reunite.neighbors.operand_kernels import descend
 from reunite.threads import in_blocks
 
-SAMPLE = 256
-"""Rows of a part that decide along which direction it is divided."""
+SAMPLE_PER_GROUP = 32
+"""Rows that are divided first, for each group: the planes between their halves divide the others."""
+
+DECIDING = 256
+"""Rows of a sampled group that decide along which direction it is divided."""
 
 PASSES = 4
 """Of the search for two means: the direction only has to be good."""
 
-ROWS_PER_TASK = 4096
+ROWS_PER_TASK = 1024
 
 
 def grouped(rows: Float32[np.ndarray, "n d"], size: int) -> Int64[np.ndarray, " n"]:
-    """All rows, in an order whose consecutive parts of some `size` are alike: halved again and again between two means.
+    """All rows, in an order whose consecutive parts of some `size` are alike, and as they came where they are equally so.
 
-    O(n d log(n / size)) time and O(n) memory. Rows are mixed first, and how they were ordered does not matter.
+    A sample is halved again and again, between two means, until its groups stand for about `size` rows each. The planes
+    in between then send every row to its group: O(n d log(n / size)) time, in which rows are read once, and O(n) memory.
     """
+    depth = max(0, int(np.ceil(np.log2(max(1, len(rows)) / size))))
     rng = np.random.default_rng(0)
-    order = rng.permutation(len(rows))
-    parts = [slice(0, len(rows))]
-    while parts:
-        part = parts.pop()
-        if part.stop - part.start > size:
-            middle = (part.start + part.stop) // 2
-            order[part] = _halved(rows, order[part], rng)
-            parts += [slice(part.start, middle), slice(middle, part.stop)]
-    return order
+    count = min(len(rows), SAMPLE_PER_GROUP * 2**depth)
+    groups = [rows[np.sort(rng.choice(len(rows), count, replace=False))]]
+    planes = 2**depth - 1
+    directions, middles = np.empty((planes, rows.shape[1]), np.float32), np.empty(planes, np.float32)
+    for plane in range(planes):  # the halves of group p are groups 2 p + 1 and 2 p + 2
+        sample = groups[plane]
+        directions[plane] = _direction(sample, rng)
+        along = sample @ directions[plane]
+        middles[plane] = np.median(along) if len(along) else 0
+        groups += [sample[along < middles[plane]], sample[along >= middles[plane]]]
+    group = np.empty(len(rows), np.int64)
+    in_blocks(len(rows), ROWS_PER_TASK, lambda a, b: descend(a, b, rows, directions, middles, group))
+    return np.argsort(group, kind="stable")
 
 
-def _halved(
-    rows: Float32[np.ndarray, "n d"], members: Int64[np.ndarray, " m"], rng: np.random.Generator
-) -> Int64[np.ndarray, " m"]:
-    """The members in an order such that those in either half are on the same side of a plane."""
-    sample = rows[rng.choice(members, min(SAMPLE, len(members)), replace=False)]
+def _direction(sample: Float32[np.ndarray, "m d"], rng: np.random.Generator) -> Float32[np.ndarray, " d"] | Literal[0]:
+    """From one of two means of some rows to the other; 0 if there is one mean only."""
+    sample = sample[rng.permutation(len(sample))[:DECIDING]]
+    if len(sample) < 2:
+        return 0
     means = sample[:2]
     for _ in range(PASSES):
         nearer = sample @ (means[0] - means[1]) > (means[0] @ means[0] - means[1] @ means[1]) / 2
         if nearer.all() or not nearer.any():
             break
         means = np.stack([sample[nearer].mean(axis=0), sample[~nearer].mean(axis=0)])
-    along: Float64[np.ndarray, " m"] = np.empty(len(members))
-    direction = means[0] - means[1]
-    in_blocks(len(members), ROWS_PER_TASK, lambda a, b: project(rows, members[a:b], direction, along[a:b]))
-    return members[np.argpartition(along, len(members) // 2)]
+    return means[0] - means[1]

@@ -120,14 +120,27 @@ def search(
     return indices, similarity
 
 
-def show_tiles(filter: Filter, *takers: TakesTiles, block_size: int = BLOCK_SIZE) -> None:
-    """Let each of `takers` look at all pairs of different rows; the filter then forgets what makes tiles."""
+def show_tiles(
+    filter: Filter,
+    *takers: TakesTiles,
+    block_size: int = BLOCK_SIZE,
+    known: Float32[np.ndarray, "a b"] | None = None,
+) -> None:
+    """Let each of `takers` look at all pairs of different rows; the filter then forgets what makes tiles.
+
+    Inner products of the first rows with all others that are `known` are not computed again, see `Filter.visit_known`.
+    """
 
     def look(tile: Tile) -> None:
         for taker in takers:
             taker.offer(tile)
 
-    filter.visit(look, block_size)
+    if known is None:
+        filter.visit(look, block_size)
+    else:
+        filter.visit(look, block_size, (0, len(known)))
+        filter.visit(look, block_size, (len(known), len(filter.order)))
+        filter.visit_known(known, look, block_size)
     filter.operands.forget()
 
 

@@ -50,13 +50,38 @@ def measure_centered(
         largest[i] = difference[0]
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def project(
-    rows: NDArray[np.float32], members: NDArray[np.int64], direction: NDArray[np.float32], along: NDArray[np.float64]
+@njit(cache=True, nogil=True)
+def known_values(
+    products: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    of_rows: NDArray[np.float64],
+    columns: NDArray[np.int64],
+    of_columns: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """What belongs to a row, and to a column, minus the product of the two."""
+    values = np.empty((rows.shape[0], columns.shape[0]), np.float32)
+    for a in range(rows.shape[0]):
+        known, own = products[rows[a]], np.float32(of_rows[a])
+        for b in range(columns.shape[0]):
+            values[a, b] = own + np.float32(of_columns[b]) - known[columns[b]]
+    return values
+
+
+@njit(cache=True, nogil=True)
+def descend(
+    start: int,
+    stop: int,
+    rows: NDArray[np.float32],
+    directions: NDArray[np.float32],
+    middles: NDArray[np.float32],
+    group: NDArray[np.int64],
 ) -> None:
-    """Inner products of some rows with a direction."""
-    for m in range(members.shape[0]):
-        along[m] = dot(rows[members[m]], direction)
+    """The group of each of the rows [start, stop): below plane p, its lower side is 2 p + 1 and its upper one 2 p + 2."""
+    for i in range(start, stop):
+        plane = 0
+        while plane < directions.shape[0]:
+            plane = 2 * plane + 1 + (dot(rows[i], directions[plane]) >= middles[plane])
+        group[i] = plane
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})

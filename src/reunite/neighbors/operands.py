@@ -71,6 +71,10 @@ class Operands(ABC):
     def product(self, left: Any, part: slice) -> Keys:
         """The tile of rows on the left, of these or other operands, and of these rows; valid until the next of the thread."""
 
+    @abstractmethod
+    def keys_of(self, values: Float32[np.ndarray, "p q"]) -> Keys:
+        """A tile of values that are known, rounded as those of products are."""
+
     def forget(self) -> None:
         """Let go of what only products need, most of the memory."""
         self._buffer = per_thread(_Buffer)
@@ -136,6 +140,10 @@ class Float32Operands(Operands):
         tile = self._room(len(left), part.stop - part.start, torch.float32).numpy()
         return np.matmul(left, self.right(part).T, out=tile)
 
+    def keys_of(self, values: Float32[np.ndarray, "p q"]) -> Keys:
+        """See `Operands.keys_of`."""
+        return values
+
     def on_one_thread(self) -> AbstractContextManager[object]:
         """See `Operands.on_one_thread`."""
         return blas_on_one_thread()
@@ -189,6 +197,10 @@ class Bfloat16Operands(Operands):
         tile = self._room(len(left), part.stop - part.start, torch.bfloat16)
         torch.mm(left, self._rounded[part].T, out=tile)
         return tile.view(torch.int16).numpy()
+
+    def keys_of(self, values: Float32[np.ndarray, "p q"]) -> Keys:
+        """See `Operands.keys_of`."""
+        return torch.from_numpy(values).bfloat16().view(torch.int16).numpy()
 
     def forget(self) -> None:
         """See `Operands.forget`."""
@@ -259,6 +271,11 @@ class Int8Operands(Operands):
         tile = self._room(len(left), part.stop - part.start, torch.int32)
         torch._int_mm(left, self._whole[part].T, out=tile)
         return tile.numpy()
+
+    def keys_of(self, values: Float32[np.ndarray, "p q"]) -> Keys:
+        """See `Operands.keys_of`. What rounding takes here is a small part of the errors of the offsets."""
+        steps = np.multiply(values, 1 / self.levels[0], out=values)
+        return np.rint(steps, out=steps).astype(np.int32)
 
     def forget(self) -> None:
         """See `Operands.forget`."""

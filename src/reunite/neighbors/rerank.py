@@ -55,13 +55,15 @@ def rerank(
     if not len(asked) or not len(held) or asked.shape[1] != held.shape[1]:
         raise InputError(f"query and gallery must be rows of the same dimensions; got {asked.shape} and {held.shape}.")
     rows = unit_rows(np.concatenate([asked, held]))
-    filter = Filter(rows, order=grouped(rows, BLOCK_SIZE))
+    result = rows[: len(asked)] @ rows[len(asked) :].T
+    order = np.concatenate([grouped(part, BLOCK_SIZE) for part in (rows[: len(asked)], rows[len(asked) :])])
+    order[len(asked) :] += len(asked)
+    filter = Filter(rows, order=order, known=True)
     near, far = Candidates(filter, filter, min(max(k1 + 1, k2), len(rows)) - 1), Farthest(filter)
-    show_tiles(filter, near, far)
+    show_tiles(filter, near, far, known=result)
     farthest = np.maximum(2 - 2 * far.smallest(), np.finfo(np.float32).tiny)
     weights = neighborhoods(*neighbors_of(near, rows), rows, k1 + 1, half_of(k1), k2, 1 / farthest)
     del near, far, filter
-    result = rows[: len(asked)] @ rows[len(asked) :].T
     jaccard = pairs_up_to(1.0, len(asked), *weights)
     in_blocks(len(asked), ROWS_PER_TASK, lambda a, b: mix(a, b, result, 1 / farthest, lambda_value, *jaccard))
     return result
