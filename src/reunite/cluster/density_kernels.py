@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+Place = np.uint64
+"""What arrays are indexed by here: a signed number could be negative, and would be checked for it each time."""
+
 
 @njit(cache=True, nogil=True)
-def root(parents: NDArray[np.int64], i: int) -> int:
+def root(parents: NDArray[np.integer], i: Any) -> Any:
     """The representative of i's set; the way there is halved for the next call."""
     while parents[i] != i:
         parents[i] = parents[parents[i]]
@@ -50,14 +55,14 @@ def density_labels(
     The columns of each row are ascending.
     """
     n = offsets.shape[0] - 1
-    parents = np.arange(n)
+    parents = np.arange(n).astype(np.uint32)
     for i in range(n):
         if not core[i]:
             continue
-        own = i  # the smallest of its set, alone so far; a pair is looked at once, from its later row
-        for p in range(offsets[i], offsets[i + 1]):
-            j = columns[p]
-            if j >= i:
+        own: Any = Place(i)  # the smallest of its set, alone so far; a pair is looked at once, from its later row
+        for p in range(Place(offsets[i]), Place(offsets[i + 1])):
+            j = Place(columns[p])
+            if j >= Place(i):
                 break
             if parents[j] != own and core[j] and distances[p] <= radius:
                 other = root(parents, j)
@@ -67,16 +72,18 @@ def density_labels(
     clusters = 0
     for i in range(n):
         if core[i]:
-            first = root(parents, i)
-            if first == i:
+            first = root(parents, Place(i))
+            if first == Place(i):
                 labels[i] = clusters
                 clusters += 1
             labels[i] = labels[first]
     for i in range(n):
         if core[i]:
             continue
-        for p in range(offsets[i], offsets[i + 1]):
-            j = columns[p]
-            if core[j] and distances[p] <= radius and (labels[i] < 0 or labels[j] < labels[i]):
-                labels[i] = labels[j]
+        lowest = labels[i]
+        for p in range(Place(offsets[i]), Place(offsets[i + 1])):
+            j = Place(columns[p])
+            if core[j] and distances[p] <= radius and (lowest < 0 or labels[j] < lowest):
+                lowest = labels[j]
+        labels[i] = lowest
     return labels
