@@ -24,18 +24,12 @@ def check_embeddings(array: ArrayLike, name: str = "embeddings") -> Float32[np.n
     Raises:
         InputError: not two-dimensional, no columns, or not finite (the first bad row is named).
     """
-    rows = np.ascontiguousarray(array, dtype=np.float32)
-    if rows.ndim != 2 or rows.shape[1] == 0:
-        raise InputError(f"{name} must have shape (n, d) with d >= 1; got shape {rows.shape}.")
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("ij,ij->i", rows, rows)  # one pass, and no array of the size of the rows
-    if not np.isfinite(squares).all() and not (finite := np.isfinite(rows).all(axis=1)).all():
-        first = int(np.flatnonzero(~finite)[0])
-        raise InputError(
-            f"{name} must be finite; {int((~finite).sum()):,} of {len(rows):,} rows hold NaN or infinity "
-            f"(the first is row {first}). Drop those rows, or look at what produced them."
-        )
-    return rows
+    return _checked(array, name)[0]
+
+
+def check_unit_rows(array: ArrayLike, name: str = "embeddings") -> Float32[np.ndarray, "n d"]:
+    """`unit_rows` of `check_embeddings`, in one pass over rows that are of length one already."""
+    return _unit_rows(*_checked(array, name))
 
 
 def unit_rows(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
@@ -44,8 +38,30 @@ def unit_rows(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     Most embeddings come as unit rows, and another array of their size is what a large set has no memory for. A row of zeros
     has no direction and stays zero. Do not write to the result.
     """
-    with np.errstate(over="ignore", under="ignore"):
-        squares = np.einsum("ij,ij->i", embeddings, embeddings)
+    return _unit_rows(embeddings, _squares(embeddings))
+
+
+def _squares(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """The squares of the lengths; infinity and NaN, without a warning, where rows hold such numbers, or too large ones."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.einsum("ij,ij->i", rows, rows)  # one pass, and no array of the size of the rows
+
+
+def _checked(array: ArrayLike, name: str) -> tuple[Float32[np.ndarray, "n d"], Float32[np.ndarray, " n"]]:
+    rows = np.ascontiguousarray(array, dtype=np.float32)
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise InputError(f"{name} must have shape (n, d) with d >= 1; got shape {rows.shape}.")
+    squares = _squares(rows)
+    if not np.isfinite(squares).all() and not (finite := np.isfinite(rows).all(axis=1)).all():
+        first = int(np.flatnonzero(~finite)[0])
+        raise InputError(
+            f"{name} must be finite; {int((~finite).sum()):,} of {len(rows):,} rows hold NaN or infinity "
+            f"(the first is row {first}). Drop those rows, or look at what produced them."
+        )
+    return rows, squares
+
+
+def _unit_rows(embeddings: Float[np.ndarray, "n d"], squares: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n d"]:
     step = np.finfo(embeddings.dtype).eps
     if (np.abs(squares - 1) <= 16 * step).all():  # 8 steps of the length
         return embeddings

@@ -128,14 +128,19 @@ def test_what_always_holds(seed: int, n: int, individuals: int, rate: float) -> 
     said = found.probability(np.linspace(-1.1, 1.1, 200))
     assert (np.diff(said) >= 0).all() and (said >= 0).all() and (said <= 1).all()
     assert np.array_equal(rows, before)
-    line = found.threshold(rate)
+    line, merged = found.threshold(precision=1 - rate), found.threshold(rate)
     same, different = (np.array(each) for each in pairs_by_loops(rows, identity))
     if math.isfinite(line):  # the nearest other pair is a whole bin away, but for rounding
         far = [int((each >= line - 1e-6).sum()) for each in (different, same)]
         few = [int((each >= line + 1e-6).sum()) for each in (different, same)]
         assert (few[0] + 1) / (sum(far) + 1) <= rate + 1e-12
-    assert found.threshold(rate, confidence=0.9) >= line
-    assert found.threshold(rate / 2) >= line
+        assert sum(few) == 0 or few[1] / sum(few) <= found.precision(line) + 1 / sum(few)
+    if math.isfinite(merged):
+        assert ((different >= merged + 1e-6).sum() + 1) / (len(different) + 1) <= rate + 1e-12
+        assert found.false_merge_rate(merged) <= rate
+    assert found.threshold(precision=1 - rate, confidence=0.9) >= line
+    assert found.threshold(precision=1 - rate / 2) >= line
+    assert found.threshold(rate / 2) >= merged
 
 
 def test_thresholds_made_by_hand() -> None:
@@ -143,17 +148,18 @@ def test_thresholds_made_by_hand() -> None:
     at = 2 / BINS
     # From 0.9 on 0 of 100 are false, from 0.5 on 1 of 201, from 0.1 on 100 of 310; one more is assumed of each.
     for rate, line in ((0.0098, math.inf), (1 / 101, 0.5), (0.3, 0.5), (101 / 311, 0.1), (0.82, 0.1), (0.9, -0.5)):
-        assert found.threshold(rate) == pytest.approx(line, abs=at), rate
+        assert found.threshold(precision=1 - rate) == pytest.approx(line, abs=at), rate
     # Of 1,000 different pairs none is at 0.9, one at 0.5 or above, and 100 at 0.1 or above.
     for rate, line in ((0.0009, math.inf), (1 / 1001, 0.9), (2 / 1001, 0.5), (0.1, 0.5), (101 / 1001, 0.1)):
-        assert found.threshold(false_match_rate=rate) == pytest.approx(line, abs=at), rate
-    assert found.false_merges(0.3) == pytest.approx(1 / 201) and math.isnan(found.false_merges(0.95))
+        assert found.threshold(rate) == pytest.approx(line, abs=at), rate
+    assert found.precision(0.3) == pytest.approx(200 / 201) and math.isnan(found.precision(0.95))
+    assert found.false_merge_rate(0.3) == pytest.approx(1 / 1000) and found.false_merge_rate(0.95) == 0
     assert found.prior == 210 / 1210
 
 
 def test_confidence_is_a_margin_of_standard_errors() -> None:
     found = made({0.9: 1_000, 0.5: 1_000}, {0.5: 10, -0.5: 900}, error=0.004)
-    lines = [found.threshold(0.006, confidence=confidence) for confidence in (0.5, 0.54, 0.56, 0.89, 0.91)]
+    lines = [found.threshold(precision=0.994, confidence=confidence) for confidence in (0.5, 0.54, 0.56, 0.89, 0.91)]
     # 11 of 2,011 are 0.0055, and so are 0.0001 of 0.004; 1 of 1,001 leaves room for 1.25 errors, which is 0.8944.
     np.testing.assert_allclose(lines, [0.5, 0.5, 0.9, 0.9, math.inf], atol=2 / BINS)
 
@@ -190,6 +196,7 @@ def test_ten_images_get_probabilities_and_no_threshold() -> None:
     near, far = found.probability([0.95, 0.0])
     assert 0.5 < near < 1 and 0 < far < 0.5
     assert found.threshold() == math.inf and math.isfinite(found.threshold(0.2))
+    assert found.threshold(precision=0.99) == math.inf and math.isfinite(found.threshold(precision=0.8))
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -261,10 +268,12 @@ def test_bad_input_is_named() -> None:
             found.threshold(wrong)
         with pytest.raises(InputError, match="prior"):
             found.probability(0.5, prior=wrong)
-    with pytest.raises(InputError, match="false_match_rate"):
-        found.threshold(false_match_rate=2)
-    with pytest.raises(InputError, match="confidence"):
-        found.threshold(confidence=0.4)
+    with pytest.raises(InputError, match="precision must be"):
+        found.threshold(precision=2)
+    with pytest.raises(InputError, match="confidence must be"):
+        found.threshold(precision=0.9, confidence=0.4)
+    with pytest.raises(InputError, match="give both"):
+        found.threshold(confidence=0.9)
 
 
 def halves(identity: np.ndarray, seed: int) -> np.ndarray:
@@ -280,14 +289,15 @@ def held_out(learn: tuple[np.ndarray, np.ndarray], check: tuple[np.ndarray, np.n
     was, weight = np.repeat([1, 0], BINS), np.concatenate([truth.same, truth.different])
     indices, similarity = nearest_neighbors(check[0], 21)
     near = check[1][indices[:, 1:]] == check[1][:, None]
-    line = found.threshold()
+    line = found.threshold(precision=0.99)
     return {
         "all": expected_calibration_error(said, was, weight=weight),
         "mass": expected_calibration_error(said, was, weight=weight, spacing="mass"),
         "likely": expected_calibration_error(said, was, weight=np.where(said > 0.05, weight, 0)),
         "neighbors": expected_calibration_error(found.probability(similarity[:, 1:]), near),
+        "false merge rate": truth.false_merge_rate(found.threshold(0.01)),
         "threshold": line,
-        "false": truth.false_merges(line) if math.isfinite(line) else math.nan,
+        "false": 1 - truth.precision(line) if math.isfinite(line) else math.nan,
     }
 
 
@@ -304,6 +314,7 @@ def test_held_out_individuals_of_market(shared) -> None:
         print(seed, {name: round(value, 4) for name, value in found.items()})
         assert max(found["all"], found["mass"], found["likely"]) <= 0.05
         assert found["neighbors"] <= 0.15  # a row's neighborhood may be crowded or empty; the map knows the average
+        assert 0.003 <= found["false merge rate"] <= 0.02
         false.append(found["false"])
     # A few people who look alike make most of the mistakes, so halves differ (0.2 to 5 % over eight seeds).
     assert 0.003 <= np.mean(false) <= 0.02
@@ -322,9 +333,11 @@ def test_held_out_characters_of_omniglot(shared) -> None:
     across = held_out(train, test)
     print("other alphabets", {name: round(value, 4) for name, value in across.items()})
     assert max(across["all"], across["mass"]) <= 0.05
+    assert 0.003 <= across["false merge rate"] <= 0.02
     for seed in range(3):
         one = halves(train[1], seed)
         found = held_out((train[0][one], train[1][one]), (train[0][~one], train[1][~one]))
         print(seed, {name: round(value, 4) for name, value in found.items()})
         assert max(found["all"], found["mass"], found["likely"]) <= 0.05
+        assert 0.003 <= found["false merge rate"] <= 0.02
         assert not found["false"] > 0.02  # these embeddings are too poor for most rates: NaN, nothing is united

@@ -72,7 +72,7 @@ def test_best_and_second_best_are_those_of_the_loops() -> None:
     gallery, identity, _ = people(80, seed=4)
     identity = np.where(np.arange(80) % 9 == 0, -1, 10 * identity)
     query = people(30, seed=9)[0]
-    found = match(query, gallery, identity, false_merge_rate=0.2)
+    found = match(query, gallery, identity, precision=0.8)
     for i, row in enumerate(unit(query.astype(np.float64))):
         best: dict[int, float] = {}
         for other, who in zip(unit(gallery.astype(np.float64)), identity.tolist(), strict=True):
@@ -100,7 +100,7 @@ def test_strangers_are_new_and_acquaintances_are_found() -> None:
     asked = np.where(known, np.arange(len(rows)) % 6 == 0, np.arange(len(rows)) % 6 == 1)
     query, truth = rows[asked], np.where(known, identity, -1)[asked]
     gallery = known & ~asked
-    found = match(query, rows[gallery], identity[gallery], false_merge_rate=0.05)
+    found = match(query, rows[gallery], identity[gallery], precision=0.95)
     answered = found.identity >= 0
     wrong = (found.identity != truth)[answered].mean()
     assert 0.01 <= wrong <= 0.12 and answered[truth >= 0].mean() > 0.5 and answered[truth < 0].mean() < 0.2
@@ -115,7 +115,7 @@ def test_more_strangers_make_every_answer_less_likely() -> None:
     few, many = (calibrate_matches(gallery, identity, new=new) for new in (0.1, 0.9))
     s = np.linspace(0.3, 0.95, 20)
     assert (few.probability(s) > many.probability(s)).all()
-    assert few.threshold(0.05) < many.threshold(0.05)
+    assert few.threshold(precision=0.95) < many.threshold(precision=0.95)
 
 
 def test_rows_of_a_group_are_not_compared() -> None:
@@ -123,13 +123,15 @@ def test_rows_of_a_group_are_not_compared() -> None:
     rows = np.repeat(rows, 2, axis=0) + 0.01 * np.random.default_rng(0).standard_normal((360, 16)).astype(np.float32)
     identity, track = np.repeat(identity, 2), np.repeat(np.arange(180), 2)
     apart, close = (calibrate_matches(rows, identity, group=group) for group in (track, None))
-    assert close.threshold(0.05) < apart.threshold(0.05) or apart.threshold(0.05) == math.inf
+    assert (
+        close.threshold(precision=0.95) < apart.threshold(precision=0.95) or apart.threshold(precision=0.95) == math.inf
+    )
     assert close.same[bin_of(np.array(0.98)) :].sum() > 300 and apart.same[bin_of(np.array(0.98)) :].sum() < 30
 
 
 def test_where_no_similarity_will_do_all_are_new() -> None:
     gallery, identity = crowd(3, 4, 0)
-    found = match(gallery, gallery, identity, false_merge_rate=0.01)
+    found = match(gallery, gallery, identity, precision=0.99)
     assert found.threshold == math.inf and (found.identity == -1).all() and (found.nearest == identity).all()
 
 

@@ -14,7 +14,7 @@ from reunite.evaluate.close_calls import MOST_LISTED, CloseCalls
 from reunite.evaluate.retrieval_kernels import score_queries
 from reunite.neighbors.precision import bfloat16_pays
 from reunite.threads import in_blocks, is_fork
-from reunite.types import Scores, check_codes, check_embeddings, unit_rows
+from reunite.types import Scores, check_codes, check_unit_rows
 
 QUERIES_PER_TASK = 16
 """Queries a thread ranks at a time."""
@@ -79,7 +79,7 @@ def retrieval_scores(
         raise InputError(f'average_precision must be "step" or "trapezoid"; got {average_precision!r}.')
     if max_rank < 1 or (block_size is not None and block_size < 1):
         raise InputError(f"max_rank and block_size must be at least 1; got {max_rank} and {block_size}.")
-    asked, searched = check_embeddings(query, "query"), check_embeddings(gallery, "gallery")
+    asked, searched = check_unit_rows(query, "query"), check_unit_rows(gallery, "gallery")
     if asked.shape[1] != searched.shape[1]:
         raise InputError(
             f"query and gallery must have the same number of columns; got {asked.shape[1]} and {searched.shape[1]}. "
@@ -94,7 +94,7 @@ def retrieval_scores(
         check_codes(gallery_camera, len(searched), "gallery_camera"),
         check_codes(exclude, len(asked), "exclude"),
     )
-    asked, searched = unit_rows(asked), unit_rows(searched[protocol.rows])
+    searched = searched[protocol.rows]
     trapezoid = average_precision == "trapezoid"
     scores = None
     if block_size is None and bfloat16_pays() and not is_fork() and protocol.listed <= MOST_LISTED:

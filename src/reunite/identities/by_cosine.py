@@ -12,7 +12,7 @@ from reunite.identities.confidence import confidence
 from reunite.identities.overlap import overlapping, span_of
 from reunite.identities.result import Identities
 from reunite.identities.silhouette import choose_by_silhouette
-from reunite.types import check_codes, check_embeddings, unit_rows
+from reunite.types import check_codes, check_unit_rows
 
 
 def identify_by_cosine(
@@ -45,7 +45,7 @@ def identify_by_cosine(
         InputError: shapes that do not fit, rows that are not finite or all zeros, a track that ends before it begins, `eps`
             out of range, constraints that are no pairs of rows, or a matrix that does not fit into memory.
     """
-    rows = unit_rows(check_embeddings(embeddings))
+    rows = check_unit_rows(embeddings)
     cameras = check_codes(camera, len(rows), "camera")
     given = None if constraints is None or np.size(constraints) == 0 else constraints
     apart = check_apart(given, len(rows), "constraints")

@@ -18,7 +18,10 @@ from reunite.errors import InputError
 from reunite.identities.beta_map import BetaMap, fit_beta_map
 from reunite.identities.pairs import BINS, PairCounts, at_or_above, centers, count_pairs
 from reunite.identities.reliability import Reliability, Spacing, reliability
-from reunite.types import check_codes, check_embeddings, unit_rows
+from reunite.types import check_codes, check_unit_rows
+
+ROUNDING = 1e-12
+"""Of shares: 1 - 0.99 is not quite 0.01."""
 
 FORMAT = 1
 """Of what `to_json` writes."""
@@ -80,49 +83,58 @@ class Calibration:
         return expit(odds)
 
     def threshold(
-        self, false_merge_rate: float = 0.01, *, false_match_rate: float | None = None, confidence: float = 0.5
+        self, false_merge_rate: float = 0.01, *, precision: float | None = None, confidence: float | None = None
     ) -> float:
         """The lowest similarity from which on two rows may be taken for one individual.
 
-        The false merge rate is a share of the pairs that would be united: of those at or above the threshold, at most so
-        many show two individuals. The false match rate, which biometrics reports, is a share of the pairs that must not be:
-        of all pairs of two individuals, so many lie at or above it. There are hundreds of times as many of these, so a
-        false match rate of 1 % may well mean that most of what is united is wrong.
+        The false merge rate is a share of the pairs that must not be merged: of all pairs of two individuals, at most so many
+        lie at or above the threshold. Biometrics calls it the false match rate. It tells how well this embedding keeps
+        individuals apart, whatever their number. What would be merged depends on the number, too: of a thousand individuals
+        with ten images each, a hundredth of the pairs of two is ten times as many as all pairs of one. `precision` asks for
+        the other share: of the pairs at or above the threshold, at least so many show one individual. Take it where pairs
+        are merged and nobody looks at each. `precision` and `false_merge_rate`, the methods, say what both are somewhere.
 
-        Rates are counted, not taken from the smooth map, and one more false pair than was seen is assumed: 1 % cannot be
-        shown with fewer than 99 pairs at or above a similarity. What is seen depends on who was there: two people dressed
-        alike make most of the mistakes of a small collection. `confidence` asks for a margin against that.
+        Rates are counted, not taken from the smooth map, and one more false pair than was seen is assumed: a precision of
+        99 % cannot be shown with fewer than 99 pairs at or above a similarity. What is seen depends on who was there: two
+        people dressed alike make most of the mistakes of a small collection. `confidence` asks for a margin against that.
 
         Args:
             false_merge_rate: the share, above 0 and below 1.
-            false_match_rate: if given, this share is kept and the other one ignored.
-            confidence: from 0.5, no margin, to below 1: how sure it should be that the false merge rate is kept for other
-                individuals of the same kind. The margin is so many standard errors of a jackknife that leaves out 16 groups
-                of individuals in turn. It is not used with `false_match_rate`.
+            precision: if given, this share is kept, above 0 and below 1, and the other one ignored.
+            confidence: from 0.5, no margin, to below 1: how sure it should be that `precision` is kept for other individuals
+                of the same kind. The margin is so many standard errors of a jackknife that leaves out 16 groups of
+                individuals in turn. None is no margin.
 
         Returns:
-            A similarity at which there are pairs, or infinity where no similarity keeps the rate: then nothing may be united.
+            A similarity at which there are pairs, or infinity where no similarity keeps the rate: then nothing may be merged.
 
         Raises:
-            InputError: shares that are not between 0 and 1, or `confidence` out of range.
+            InputError: shares that are not between 0 and 1, `confidence` out of range, or without `precision`.
         """
-        if not 0.5 <= confidence < 1:
-            raise InputError(f"confidence must be at least 0.5 and below 1; got {confidence}.")
         false = at_or_above(self.different)
-        if false_match_rate is None:
+        if precision is None:
+            if confidence is not None:
+                raise InputError("confidence is a margin for precision; give both, or none.")
             target = _check_share(false_merge_rate, "false_merge_rate")
-            rate = _share(false, at_or_above(self.same)) + norm.ppf(confidence) * self.error
-        else:
-            target = _check_share(false_match_rate, "false_match_rate")
             rate = (false + 1) / (false[0] + 1)
-        kept = np.flatnonzero((rate <= target) & (self.same + self.different > 0))
+        else:
+            margin = 0.5 if confidence is None else confidence
+            if not 0.5 <= margin < 1:
+                raise InputError(f"confidence must be at least 0.5 and below 1; got {confidence}.")
+            target = 1 - _check_share(precision, "precision")
+            rate = _share(false, at_or_above(self.same)) + norm.ppf(margin) * self.error
+        kept = np.flatnonzero((rate <= target + ROUNDING) & (self.same + self.different > 0))
         return float(kept[0] * (2 / BINS) - 1) if len(kept) else math.inf
 
-    def false_merges(self, similarity: float) -> float:
-        """Share of two individuals among the counted pairs from this similarity on, up to 0.0004; NaN if there are none."""
-        place = min(max(math.ceil((similarity + 1) * (BINS / 2) - 1e-6), 0), BINS)
-        false, true = self.different[place:].sum(), self.same[place:].sum()
-        return float(false / (false + true)) if false + true else math.nan
+    def false_merge_rate(self, similarity: float) -> float:
+        """Share of the counted pairs of two individuals at or above a similarity, up to 0.0004."""
+        return float(self.different[_place(similarity) :].sum() / self.different.sum())
+
+    def precision(self, similarity: float) -> float:
+        """Share of one individual among the counted pairs at or above a similarity, up to 0.0004; NaN if there are none."""
+        place = _place(similarity)
+        true, false = self.same[place:].sum(), self.different[place:].sum()
+        return float(true / (true + false)) if true + false else math.nan
 
     def reliability(self, bins: int = 15, *, spacing: Spacing = "width", least: float = 0.0) -> Reliability:
         """What the map says of the pairs it was fitted to, and what was so: for a chart. See `reliability`.
@@ -186,7 +198,7 @@ def calibrate(embeddings: Float[np.ndarray, "n d"], identity: ArrayLike | None =
     Without identities those that `reunite.identify` finds take their place, and rows it leaves as noise are left out. Pairs of
     one cluster are alike by construction and pairs of two are not, so the answer is too sure of itself. With the clusters of
     `JaccardDBSCAN(eps=0.5)` on 13,115 rows of Market-1501 (ARI 0.75), held against the truth, the map errs by 0.04 on average
-    where it says more than 5 %, by 0.01 with true labels; and from the threshold for 1 % false merges on, 6.5 % are false.
+    where it says more than 5 %, by 0.01 with true labels; and from the threshold for a precision of 99 % on, 6.5 % are false.
 
     Args:
         embeddings: (n, d) rows; their lengths do not matter.
@@ -196,7 +208,7 @@ def calibrate(embeddings: Float[np.ndarray, "n d"], identity: ArrayLike | None =
     Raises:
         InputError: shapes that do not fit, rows that are not finite, no two rows of one individual, or none of two.
     """
-    rows = unit_rows(check_embeddings(embeddings))
+    rows = check_unit_rows(embeddings)
     if identity is None:
         from reunite.identities.identify import identify  # only here: who brings identities needs no clustering
 
@@ -231,6 +243,11 @@ def _jackknife_error(counts: PairCounts) -> Float64[np.ndarray, " bins"]:
 def _share(false: Shaped[np.ndarray, "*shape"], true: Shaped[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
     """Share of false pairs, with one more than was seen."""
     return (false + 1) / (false + true + 1)
+
+
+def _place(similarity: float) -> int:
+    """The first bin whose pairs are at or above a similarity."""
+    return min(max(math.ceil((similarity + 1) * (BINS / 2) - 1e-6), 0), BINS)
 
 
 def _check_share(value: float, name: str) -> float:

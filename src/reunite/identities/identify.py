@@ -21,7 +21,7 @@ from reunite.identities.result import Identities
 from reunite.identities.separation import Separation, separation
 from reunite.identities.whitening import whitened
 from reunite.neighbors.jaccard import jaccard_graph
-from reunite.types import NOISE, Clusters, check_codes, check_embeddings, unit_rows
+from reunite.types import NOISE, Clusters, check_codes, check_unit_rows
 
 
 def identify(
@@ -85,7 +85,7 @@ def identify(
             f"k1 counts the row itself and must be at least 2, and min_cluster_size at least 1; got {k1} and "
             f"{min_cluster_size}."
         )
-    rows = unit_rows(check_embeddings(embeddings))
+    rows = check_unit_rows(embeddings)
     count = len(rows)
     cameras = check_codes(camera, count, "camera")
     said = constraints if isinstance(constraints, Constraints) else Constraints.of(constraints, count)

@@ -14,7 +14,7 @@ from reunite.errors import InputError
 from reunite.identities.beta_map import fit_beta_map
 from reunite.identities.calibration import Calibration
 from reunite.identities.pairs import BINS, bin_of
-from reunite.types import UNKNOWN, check_codes, check_embeddings, unit_rows
+from reunite.types import UNKNOWN, check_codes, check_unit_rows
 
 CASES = 5_000
 """Gallery rows that are asked for at most, to learn how often the nearest one is right."""
@@ -52,12 +52,12 @@ def match(
     gallery: Float[np.ndarray, "n d"],
     identity: ArrayLike,
     calibration: Calibration | None = None,
-    false_merge_rate: float = 0.01,
+    precision: float = 0.99,
 ) -> Matches:
     """Find the individual that each row shows, or say that it shows someone new.
 
-    The nearest image of the gallery proposes an individual, and is believed from the similarity on where at most
-    `false_merge_rate` of those that are believed are wrong. The nearest of many images is no random image: with a larger
+    The nearest image of the gallery proposes an individual, and is believed from the similarity on where at least `precision`
+    of those that are believed are right. The nearest of many images is no random image: with a larger
     gallery a stranger finds somebody who looks like him sooner. So what its similarity is worth is learned from this
     gallery and this question, see `calibrate_matches`, and not from pairs at random.
 
@@ -66,7 +66,7 @@ def match(
         gallery: (n, d) rows of individuals.
         identity: (n,) who each row of the gallery shows; -1 is unknown, and those rows are never an answer.
         calibration: what `calibrate_matches` gave for this gallery; None computes it. Compute it once for many calls.
-        false_merge_rate: share of wrong answers among the rows that are given an individual, above 0 and below 1.
+        precision: share of right answers among the rows that are given an individual, above 0 and below 1.
 
     Raises:
         InputError: shapes that do not fit, rows that are not finite, a gallery that nothing can be learned from, or a
@@ -79,7 +79,7 @@ def match(
             "Leave it out, and it is computed."
         )
     rows, names, individual = _known(gallery, identity)
-    asked = unit_rows(check_embeddings(query, "query"))
+    asked = check_unit_rows(query, "query")
     if asked.shape[1] != rows.shape[1]:
         raise InputError(
             f"query must have as many columns as gallery, {rows.shape[1]}; got {asked.shape[1]}. "
@@ -88,7 +88,7 @@ def match(
     best, similarity = np.empty((len(asked), 2), np.int64), np.empty((len(asked), 2), np.float32)
     for block, products in _products(asked, rows):
         best[block], similarity[block] = _best_two(products, individual)
-    threshold = found.threshold(false_merge_rate)
+    threshold = found.threshold(precision=precision)
     label = np.append(names, UNKNOWN)[best]
     answer = np.where(similarity[:, 0] >= threshold, label[:, 0], UNKNOWN)
     probability = found.probability(similarity[:, 0])
@@ -168,7 +168,7 @@ def _known(
     gallery: Float[np.ndarray, "n d"], identity: ArrayLike
 ) -> tuple[Float32[np.ndarray, "m d"], Int64[np.ndarray, " c"], Int64[np.ndarray, " m"]]:
     """Unit rows of known identity, the identities, and which of them each row shows."""
-    rows = unit_rows(check_embeddings(gallery, "gallery"))
+    rows = check_unit_rows(gallery, "gallery")
     codes = check_codes(identity, len(rows), "identity")
     known = codes >= 0
     if not known.any():

@@ -12,7 +12,7 @@ from reunite.errors import InputError
 from reunite.identities.centering import camera_means, without
 from reunite.identities.mixed import two_parts
 from reunite.images.tracklets import Tracklets
-from reunite.types import check_embeddings, unit_rows
+from reunite.types import check_unit_rows, unit_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,4 +98,4 @@ def _each(
         readable = np.flatnonzero(~np.isnan(own).any(axis=1))
         if not len(readable):
             raise InputError(f"Track {track} has no frame with an embedding. Leave such tracks out.")
-        yield unit_rows(check_embeddings(own[readable], f"frames of track {track}")), readable
+        yield check_unit_rows(own[readable], f"frames of track {track}"), readable

@@ -12,7 +12,7 @@ from reunite.errors import InputError
 from reunite.neighbors.candidate_kernels import decide_given, own_products
 from reunite.neighbors.knn import search
 from reunite.threads import in_blocks, thread_count
-from reunite.types import check_embeddings, unit_rows
+from reunite.types import check_unit_rows
 
 SPARE = 5
 """Neighbors asked for beside those wanted: the row itself may be among them or not."""
@@ -60,7 +60,7 @@ def approximate_neighbors(
         InputError: rows not finite or zero, a `k` or `sample` that does not fit, or PyNNDescent is not installed.
     """
     descent = _pynndescent()
-    rows = unit_rows(check_embeddings(embeddings))
+    rows = check_unit_rows(embeddings)
     count = len(rows)
     if not 2 <= k <= count:
         raise InputError(f"k counts the row itself and must be between 2 and the number of rows, {count:,}; got {k}.")

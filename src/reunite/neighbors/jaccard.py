@@ -14,7 +14,7 @@ from reunite.neighbors.jaccard_kernels import count_holders, mirror, near_pairs,
 from reunite.neighbors.knn import nearest_neighbors
 from reunite.neighbors.neighborhood_kernels import Rows, average, count_union, encode, reciprocal, rename, walk
 from reunite.threads import in_blocks, per_thread, thread_count
-from reunite.types import check_embeddings, unit_rows
+from reunite.types import check_unit_rows
 
 Sparse = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
@@ -63,7 +63,7 @@ def jaccard_graph(
         InputError: embeddings not finite, `k1` or `k2` below 1, or `max_distance` outside [0, 1).
     """
     check_neighborhood(k1, k2)
-    rows = unit_rows(check_embeddings(embeddings))
+    rows = check_unit_rows(embeddings)
     if not len(rows):
         raise InputError("embeddings must have at least one row; got none.")
     indices, similarity = nearest_neighbors(rows, min(k1 + (not k1_includes_self), len(rows)))

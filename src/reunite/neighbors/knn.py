@@ -17,7 +17,7 @@ from reunite.neighbors.on_device import search_on
 from reunite.neighbors.operands import ROWS_PER_TASK
 from reunite.neighbors.precision import Precision
 from reunite.threads import in_blocks
-from reunite.types import check_embeddings, unit_rows
+from reunite.types import check_unit_rows
 
 Neighbors = tuple[Int64[np.ndarray, "m k"], Float32[np.ndarray, "m k"]]
 Device = str | torch.device | None
@@ -61,14 +61,14 @@ def nearest_neighbors(
     Raises:
         InputError: not finite, different dimensions, or a `k` that does not fit.
     """
-    rows = unit_rows(check_embeddings(embeddings))
+    rows = check_unit_rows(embeddings)
     if not 1 <= k <= len(rows):
         raise InputError(f"k must be between 1 and the number of embeddings, {len(rows):,}; got {k}. Pass a smaller k.")
     if block_size < 1:
         raise InputError(f"block_size must be at least 1; got {block_size}.")
     if queries is None:
         return search_itself(rows, k, block_size, device=device)
-    asked = unit_rows(check_embeddings(queries, "queries"))
+    asked = check_unit_rows(queries, "queries")
     if asked.shape[1] != rows.shape[1]:
         raise InputError(
             f"queries must have as many columns as embeddings, {rows.shape[1]}; got {asked.shape[1]}. "
