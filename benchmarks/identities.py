@@ -5,8 +5,8 @@ best with the labels, on the embeddings as they are and on the same ones with th
 at: the gallery of Market-1501 (features of a public network; SHARED/data), rendered walkers and characters of alphabets that
 were not trained on, with small networks that were adapted without labels, and vehicles seen by ImageNet's networks. Embeddings
 and scores are kept in OUT, and what is there is not made again, so the command may be divided over processes with --only;
---again computes the scores of `identify` anew. `--sizes N ...` prints instead how long N made-up embeddings take, and how much
-memory.
+--again computes the scores of `identify` anew. `--growth DRAWS` prints instead how many images keep their number when a fifth
+is added, `--sizes N ...` how long N made-up embeddings take, and how much memory.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.files import replacing
 from reunite.identities.centering import camera_means, without
 from reunite.identities.choose import averaged
+from reunite.identities.numbering import keep_numbers
 
 OURS = "`identify`, no labels"
 SIDES = ("not used", "used")
@@ -144,6 +145,44 @@ def print_losses(groups: dict[str, list[Scores]]) -> None:
     print(f"\n{lost} of {len(groups) * len(SIDES) * len(COMPARED)} comparisons are lost.")
 
 
+ADDED = 0.2
+"""Images that are added, as a share of those before."""
+
+
+def print_growth(sets: list[Named], shared: Path, out: Path, draws: int) -> None:
+    """Images that keep their number when a random fifth is added, and what it costs: mean and spread over draws.
+
+    As `reunite identify` does it: eps and k1 stay, and so do groups on a close call. Beside it, everything chosen anew.
+    """
+    print(f"\n### {ADDED:.0%} more images: share that keeps its number, and ARI of all, over {draws} draws\n")
+    _head("data", "cameras", "kept", "lowest", "ARI", "kept, anew", "ARI, anew")
+    for named in sets:
+        known = load(named, shared, out)
+        for side in SIDES:
+            camera = None if side == SIDES[0] else known.camera
+            drawn = np.array([_grown(known, camera, draw) for draw in range(draws)])
+            cells = [
+                f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in zip(drawn.mean(0), drawn.std(0), strict=True)
+            ]
+            _row(named.name, side, cells[0], f"{drawn[:, 0].min():.3f}", *cells[1:])
+
+
+def _grown(known: Known, camera: np.ndarray | None, draw: int) -> list[float]:
+    """Share that keeps its number and ARI, with the earlier result and without."""
+    count = len(known.rows)
+    old = np.sort(np.random.default_rng(draw).permutation(count)[: round(count / (1 + ADDED))])
+    first = reunite.identify(known.rows[old], None if camera is None else camera[old])
+    previous = np.full(count, -1)
+    previous[old] = first.labels
+    kept = {"previous": previous, "eps": first.eps, "k1": first.evidence.k1}
+    figures = []
+    for options in (kept, {}):
+        labels = reunite.identify(known.rows, camera, **options).labels
+        numbering = keep_numbers(labels, previous)
+        figures += [numbering.kept / numbering.known, Score.of(labels, known.identity).ari]
+    return figures
+
+
 def print_sizes(sizes: list[int]) -> None:
     """Seconds and memory above the embeddings, by number of rows."""
     _head("embeddings", "individuals", "found", "ARI", "k1", "eps", "seconds", "MB above the embeddings")
@@ -185,6 +224,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the networks that are adapted")
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="sets whose file name begins with one")
     parser.add_argument("--again", action="store_true", help="compute the scores of `identify` again")
+    parser.add_argument("--growth", type=int, metavar="DRAWS", help="only who keeps a number when a fifth is added")
     parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="only time and memory of N embeddings")
     options = parser.parse_args()
     if options.sizes:
@@ -193,6 +233,9 @@ def main() -> None:
     if options.out is None:
         parser.error("OUT is needed to keep embeddings and scores in")
     chosen = [each for each in every_set(options.seeds) if each.name.startswith(tuple(options.only))]
+    if options.growth:
+        print_growth(chosen, options.shared, options.out, options.growth)
+        return
     sets = [(each, scores_of(each, options.shared, options.out, options.again)) for each in chosen]
     groups: dict[str, list[Scores]] = defaultdict(list)
     for each, scores in sets:

@@ -1,5 +1,7 @@
 """What was decided before stays where it is a close call, against the definition in loops."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,26 +30,63 @@ def pairs_of(labels: np.ndarray) -> np.ndarray:
     return labels[:, None] == labels[None, :]
 
 
+def linked_by_loops(
+    distance: np.ndarray, groups: list[set[int]], apart: set[frozenset[int]], radius: float
+) -> list[set[int]]:
+    """Average linkage from `groups` on: the nearest two that may be united, until none are within the radius."""
+    groups = [set(group) for group in groups]
+    while True:
+        near = [
+            (np.mean([distance[i, j] for i in a for j in b]), x, y)
+            for (x, a), (y, b) in combinations(enumerate(groups), 2)
+            if not any(frozenset((i, j)) in apart for i in a for j in b)
+            and min(distance[i, j] for i in a for j in b) < 1
+        ]
+        if not near or min(near)[0] > radius:
+            return groups
+        _, x, y = min(near)
+        groups[x] |= groups.pop(y)
+
+
+def regrouped_by_loops(
+    distance: np.ndarray, previous: np.ndarray, apart: set[frozenset[int]], eps: float
+) -> list[set[int]]:
+    """Earlier groups by themselves; what is clear from there; and the rest, earlier groups that are near kept apart."""
+    count = len(previous)
+    known = (previous >= 0)[:, None] & (previous >= 0)
+    alone = np.where(known & pairs_of(previous), distance, 1)
+    held = linked_by_loops(alone, [{i} for i in range(count)], apart, eps + SLACK)
+    clear = linked_by_loops(distance, held, apart, eps - SLACK)
+    of = {i: number for number, group in enumerate(clear) for i in group}
+    two = {
+        frozenset((i, j))
+        for i, j in combinations(range(count), 2)
+        if known[i, j] and previous[i] != previous[j] and of[i] != of[j] and distance[i, j] < 1
+    }
+    return linked_by_loops(distance, clear, apart | two, eps)
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.integers(2, 24), st.integers(0, 10**6), st.floats(0.2, 0.9))
+@given(st.integers(2, 16), st.integers(0, 10**6), st.floats(0.2, 0.9))
 def test_only_close_calls_are_decided_by_the_past(count: int, seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, count, share)
     previous = rng.integers(-1, 4, count)
     apart = np.array([[0, count - 1]]) if seed % 2 else NO_PAIRS
-    tree = sparse_linkage_tree(graph, None, apart)
-    found = pairs_of(regrouped(graph, tree, EPS, previous, apart))
-    was = pairs_of(previous) & (previous >= 0)[:, None] & (previous >= 0)[None, :]
-    tight, loose = pairs_of(tree.cut(EPS - SLACK)), pairs_of(tree.cut(EPS + SLACK))
-    assert found[tight].all()  # clear without the past
-    assert found[was & loose].all()  # together before, and still near
-    for i, j in apart.tolist():
-        assert not found[i, j]
-    both_known = (previous >= 0)[:, None] & (previous >= 0)[None, :]
-    stored = graph.toarray() > 0
-    np.fill_diagonal(stored, False)
-    # Two rows of different individuals are united only where that is clear, or by rows between them.
-    assert loose[found & both_known & ~was & stored].all()
+    labels = regrouped(graph, sparse_linkage_tree(graph, None, apart), EPS, previous, apart)
+    dense = graph.toarray()
+    distance = np.where(dense > 0, dense, 1).astype(float)
+    expected = regrouped_by_loops(distance, previous, {frozenset(pair) for pair in apart.tolist()}, EPS)
+    assert {frozenset(np.flatnonzero(labels == label)) for label in labels} == {frozenset(group) for group in expected}
+
+
+def test_what_a_person_says_now_is_above_the_past() -> None:
+    graph = csr_array(np.float32([[0, 0.1, 0.1, 0.9], [0.1, 0, 0.1, 0.9], [0.1, 0.1, 0, 0.9], [0.9, 0.9, 0.9, 0]]))
+    apart, previous = np.array([[0, 2]]), np.array([0, 0, 0, 1])
+    together = np.array([0, 1, 2, 0])  # the first and the last, whatever their distance
+    tree = sparse_linkage_tree(graph, together, apart)
+    labels = regrouped(graph, tree, EPS, previous, apart)
+    assert labels[0] == labels[3] and labels[0] != labels[2]
 
 
 def test_without_a_past_nothing_changes(rng: np.random.Generator) -> None:
@@ -69,6 +108,6 @@ def test_a_folder_that_grows_keeps_its_individuals(seed: int) -> None:
     previous[old] = first.labels
     fresh, on = identify(rows), identify(rows, previous=previous, eps=first.eps, k1=first.evidence.k1)
     kept, anew = keep_numbers(on.labels, previous), keep_numbers(fresh.labels, previous)
-    assert kept.kept >= 0.95 * kept.known and kept.kept >= anew.kept
+    assert kept.kept >= 0.97 * kept.known and kept.kept >= anew.kept
     assert adjusted_rand_score(identity, on.labels) > adjusted_rand_score(identity[old], first.labels) - 0.05
     np.testing.assert_array_equal(on.labels, Clusters.of(on.labels).labels)

@@ -8,10 +8,9 @@ from scipy.sparse import csr_array
 
 from reunite.cluster.linkage_tree import LinkageTree
 from reunite.cluster.sparse_linkage import sparse_linkage_tree
-from reunite.identities.copies import united
 
 SLACK = 0.1
-"""How far beyond the radius groups must be, or within it, before what was together parts, or what was apart is united."""
+"""How far beyond the radius a group must be before it parts, or within it before two are united."""
 
 
 def regrouped(
@@ -24,9 +23,10 @@ def regrouped(
     """Groups up to `eps` that keep to those of an earlier result where it is a close call.
 
     New images move every mean a little, and of merges near the radius some fall on its other side: individuals would be
-    united and parted in every run although nobody saw anything new. So rows that were together stay together if they are
-    even `SLACK` beyond the radius, and rows that were two individuals are united only if they are even `SLACK` within it. From
-    there the linkage goes on, with new rows wherever they belong.
+    united and parted in every run although nobody saw anything new. So an earlier group parts only where its rows, by
+    themselves, are more than `SLACK` beyond the radius from each other, whoever else has come near to some of them. Two earlier
+    groups are united only if they are, each as a whole, `SLACK` within it. From there the linkage goes on, with new rows
+    wherever they belong.
 
     Args:
         graph: distances.
@@ -35,24 +35,20 @@ def regrouped(
         previous: (n,) the group each row was in; -1 is none.
         apart: pairs of rows that must not share a group.
     """
-    count = len(previous)
-    loose, tight = tree.cut(min(eps + SLACK, 1.0)), tree.cut(max(eps - SLACK, 0.0))
-    start = united(np.concatenate([_with_first(tight), _with_first(_both(loose, previous))]), count)
-    rows = np.repeat(np.arange(count), np.diff(graph.indptr))
+    rows = np.repeat(np.arange(len(previous)), np.diff(graph.indptr))
     columns = graph.indices.astype(np.int64)
-    were_two = (rows < columns) & (previous[rows] != previous[columns]) & (start[rows] != start[columns])
-    were_two &= (previous[rows] >= 0) & (previous[columns] >= 0)
-    kept_apart = np.stack([rows[were_two], columns[were_two]], axis=1)
-    return sparse_linkage_tree(graph, start, np.unique(np.concatenate([apart, kept_apart]), axis=0)).cut(eps)
+    known = (previous[rows] >= 0) & (previous[columns] >= 0)
+    within = known & (previous[rows] == previous[columns])
+    alone = csr_array((graph.data[within], (rows[within], columns[within])), shape=graph.shape)
+    together = _lowest(tree.cut(0.0))  # rows that a person called the same, and rows that are equal
+    held = _lowest(sparse_linkage_tree(alone, together, apart).cut(min(eps + SLACK, 1.0)))
+    clear = _lowest(sparse_linkage_tree(graph, held, apart).cut(max(eps - SLACK, 0.0)))
+    two = known & ~within & (rows < columns) & (clear[rows] != clear[columns])
+    kept_apart = np.stack([rows[two], columns[two]], axis=1)
+    return sparse_linkage_tree(graph, clear, np.unique(np.concatenate([apart, kept_apart]), axis=0)).cut(eps)
 
 
-def _both(labels: Int64[np.ndarray, " n"], previous: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    """Rows of one label that were together before; a row that was nowhere is alone."""
-    pairs = np.stack([labels, np.where(previous >= 0, previous, -1 - np.arange(len(previous)))], axis=1)
-    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def _with_first(labels: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, "n 2"]:
-    """Each row paired with the first one of its label."""
+def _lowest(labels: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """Of each row, the lowest one of its label."""
     _, first, place = np.unique(labels, return_index=True, return_inverse=True)
-    return np.stack([first[place.reshape(-1)], np.arange(len(labels))], axis=1)
+    return first[place.reshape(-1)]
