@@ -18,6 +18,7 @@ from oracles.precisions import PRECISIONS, SATURATES
 from reunite import threads
 from reunite.neighbors import filter as room
 from reunite.neighbors import precision as choice
+from reunite.neighbors.candidate_kernels import MANY
 from reunite.neighbors.filter import Filter, Tile
 from reunite.neighbors.knn import search, search_itself
 from reunite.neighbors.operand_kernels import dot
@@ -176,6 +177,20 @@ def test_rows_that_first_meet_rows_unlike_them(precision: Precision) -> None:
     exact = rows.astype(np.float64) @ rows.T
     np.fill_diagonal(exact, 2)
     np.testing.assert_array_equal(indices, np.argsort(-exact, axis=1, kind="stable")[:, :10])
+
+
+@PRECISIONS
+def test_limits_that_products_tighten_lose_nothing(precision: Precision) -> None:
+    rows = unit_rows(np.random.default_rng(0).standard_normal((3000, 8)).astype(np.float32))
+    rows[100:140] = rows[0]  # more copies than are asked for
+    assert len(rows) >= MANY * rows.shape[1]
+    indices, similarity = search_itself(rows, 30, 256, precision=precision)
+    exact = rows.astype(np.float64) @ rows.T
+    np.fill_diagonal(exact, 2)
+    nearest = -np.sort(-exact, axis=1)[:, 1:30]
+    np.testing.assert_allclose(similarity[:, 1:], nearest, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(exact, indices, 1)[:, 1:], nearest, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(indices[120, 1:], [0, *range(100, 120), *range(121, 129)])
 
 
 @PRECISIONS
