@@ -12,6 +12,7 @@ import reunite
 from benchmarks import features, identities, identity_peers
 from benchmarks.identity_peers import PEERS, Score, best
 from benchmarks.identity_sets import Known, every_set
+from reunite.types import unit_rows
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,21 @@ def test_time_and_memory_of_made_up_embeddings(monkeypatch, capsys):
     identities.main()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[2].startswith("| 500 x 256 | 20 |")
+
+
+def test_growth_keeps_numbers_where_individuals_can_be_told_apart(monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    identity = np.repeat(np.arange(40), 6)
+    rows = unit_rows(rng.standard_normal((40, 48))[identity] + 0.9 * rng.standard_normal((240, 48)))
+    known = Known(rows.astype(np.float32), identity, np.arange(240) % 3)
+    monkeypatch.setattr(identities, "load", lambda *_: known)
+    monkeypatch.setattr(
+        sys, "argv", ["benchmarks.identities", "anywhere", "--growth", "2", "--only", "vehicles-mobile"]
+    )
+    identities.main()
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| vehicles")]
+    assert len(rows) == 2
+    for _, _, kept, lowest, ari, anew, _ in rows:
+        mean = float(kept.split(" ± ")[0])
+        assert 0.95 <= float(lowest) <= mean <= 1 and mean >= float(anew.split(" ± ")[0])
+        assert float(ari.split(" ± ")[0]) > 0.9
