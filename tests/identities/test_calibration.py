@@ -134,7 +134,6 @@ def test_what_always_holds(seed: int, n: int, individuals: int, rate: float) -> 
         far = [int((each >= line - 1e-6).sum()) for each in (different, same)]
         few = [int((each >= line + 1e-6).sum()) for each in (different, same)]
         assert (few[0] + 1) / (sum(far) + 1) <= rate + 1e-12
-        assert sum(few) == 0 or few[1] / sum(few) <= found.precision(line) + 1 / sum(few)
     if math.isfinite(merged):
         assert ((different >= merged + 1e-6).sum() + 1) / (len(different) + 1) <= rate + 1e-12
         assert found.false_merge_rate(merged) <= rate

@@ -26,8 +26,8 @@ BISECTIONS = 16
 """Steps to a limit that lets few more pass than are wanted."""
 
 MANY = 128
-"""Times as many rows as columns from which on products that tighten a limit cost less than what they keep from passing it:
-at 100,000 x 256 they save a tenth of a search, at 12,936 x 2,048 they cost as much."""
+"""Times as many rows as columns from which on products tighten limits. They cost more the more columns there are, and keep
+more from passing the more rows are still to come."""
 
 SPARE = 8
 """A row with less room left than this, after what is of no use was dropped, has its candidates decided at once."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Float32, Int64
 
@@ -45,11 +43,11 @@ def grouped(rows: Float32[np.ndarray, "n d"], size: int) -> Int64[np.ndarray, " 
     return np.argsort(group, kind="stable")
 
 
-def _direction(sample: Float32[np.ndarray, "m d"], rng: np.random.Generator) -> Float32[np.ndarray, " d"] | Literal[0]:
-    """From one of two means of some rows to the other; 0 if there is one mean only."""
+def _direction(sample: Float32[np.ndarray, "m d"], rng: np.random.Generator) -> Float32[np.ndarray, " d"]:
+    """From one of two means of some rows to the other; zeros for fewer than two rows."""
     sample = sample[rng.permutation(len(sample))[:DECIDING]]
     if len(sample) < 2:
-        return 0
+        return np.zeros(sample.shape[1], np.float32)
     means = sample[:2]
     for _ in range(PASSES):
         nearer = sample @ (means[0] - means[1]) > (means[0] @ means[0] - means[1] @ means[1]) / 2

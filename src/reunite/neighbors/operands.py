@@ -73,7 +73,7 @@ class Operands(ABC):
 
     @abstractmethod
     def keys_of(self, values: Float32[np.ndarray, "p q"]) -> Keys:
-        """A tile of values that are known, rounded as those of products are."""
+        """A tile of values that are known, rounded as those of products are. `values` may be overwritten, or be the tile."""
 
     def forget(self) -> None:
         """Let go of what only products need, most of the memory."""
@@ -221,6 +221,7 @@ class Int8Operands(Operands):
     width = 2048
 
     MOST_OFFSET_COLUMNS = 256
+    LARGEST_SUM = 2.0**30
     sum_error = 0.0
 
     def __init__(
@@ -273,9 +274,14 @@ class Int8Operands(Operands):
         return tile.numpy()
 
     def keys_of(self, values: Float32[np.ndarray, "p q"]) -> Keys:
-        """See `Operands.keys_of`. What rounding takes here is a small part of the errors of the offsets."""
+        """See `Operands.keys_of`. What rounding takes here is a small part of the errors of the offsets.
+
+        Sums of products are below `LARGEST_SUM`. Of rows that are all alike a step can be so small that the rounding of a known
+        product is more steps than that; it is cut off, which brings the value nearer to the exact one.
+        """
         steps = np.multiply(values, 1 / self.levels[0], out=values)
-        return np.rint(steps, out=steps).astype(np.int32)
+        np.clip(np.rint(steps, out=steps), -self.LARGEST_SUM, self.LARGEST_SUM, out=steps)
+        return steps.astype(np.int32)
 
     def forget(self) -> None:
         """See `Operands.forget`."""
