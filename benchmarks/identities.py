@@ -3,10 +3,11 @@
 `reunite.identify` is given embeddings, and cameras or not, and no setting. The others get the setting of a grid that scores
 best with the labels, on the embeddings as they are and on the same ones with the mean of each camera taken out. What is looked
 at: the gallery of Market-1501 (features of a public network; SHARED/data), rendered walkers and characters of alphabets that
-were not trained on, with small networks that were adapted without labels, and vehicles seen by ImageNet's networks. Embeddings
-and scores are kept in OUT, and what is there is not made again, so the command may be divided over processes with --only;
---again computes the scores of `identify` anew. `--growth DRAWS` prints instead how many images keep their number when a fifth
-is added, `--sizes N ...` how long N made-up embeddings take, and how much memory.
+were not trained on, with small networks that were adapted without labels, vehicles seen by ImageNet's networks, and folders of
+your own with a subfolder for each individual (`--folders`), seen by the same. Embeddings and scores are kept in OUT, and what
+is there is not made again, so the command may be divided over processes with --only; --again computes the scores of `identify`
+anew. `--growth DRAWS` prints instead how many images keep their number when a fifth is added, `--sizes N ...` how long N
+made-up embeddings take, and how much memory.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks.results import spread
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.files import replacing
 from reunite.identities.centering import camera_means, without
-from reunite.identities.choose import averaged
+from reunite.identities.choose import averaged, choose
 from reunite.identities.numbering import keep_numbers
 
 OURS = "`identify`, no labels"
@@ -45,16 +46,24 @@ def centred(known: Known, side: str) -> np.ndarray:
     return known.rows if side == SIDES[0] else without(known.rows, camera_means(known.rows, known.camera))
 
 
-def found(known: Known, side: str, k1: int | None = None, eps: float | None = None) -> Score:
+def found(
+    known: Known, side: str, k1: int | None = None, eps: float | None = None, half_whitened: bool | None = None
+) -> Score:
     """What `identify` makes of the embeddings."""
-    result = reunite.identify(known.rows, None if side == SIDES[0] else known.camera, k1=k1, eps=eps)
-    return Score.of(result.labels, known.identity, f"k1 {result.evidence.k1}, eps {result.eps:g}")
+    camera = None if side == SIDES[0] else known.camera
+    result = reunite.identify(known.rows, camera, k1=k1, eps=eps, half_whitened=half_whitened)
+    setting = f"k1 {result.evidence.k1}, eps {result.eps:g}"
+    if result.evidence.half_whitened:
+        setting += ", half-whitened"
+    return Score.of(result.labels, known.identity, setting)
 
 
 def first_pass(known: Known, side: str) -> Score:
     """The clusters that `identify` learns its whitening from."""
     rows = centred(known, side)
-    chosen = reunite.identify(rows).evidence
+    choice = choose(rows)
+    chosen = choice.evidence
+    rows = rows if choice.whitening is None else choice.whitening(rows)
     graph = reunite.jaccard_graph(rows, chosen.k1, averaged(chosen.k1), FARTHEST)
     return Score.of(sparse_linkage_tree(graph).cut(chosen.eps), known.identity)
 
@@ -62,8 +71,10 @@ def first_pass(known: Known, side: str) -> Score:
 VARIANTS: dict[str, Callable[[Known, str], Score]] = {
     OURS: found,
     "not whitened": first_pass,
-    "k1 30": lambda known, side: found(known, side, k1=30),
-    "k1 30, eps 0.7": lambda known, side: found(known, side, k1=30, eps=0.7),
+    "never half-whitened": lambda known, side: found(known, side, half_whitened=False),
+    "always half-whitened": lambda known, side: found(known, side, half_whitened=True),
+    "k1 25": lambda known, side: found(known, side, k1=25),
+    "k1 25, eps 0.7": lambda known, side: found(known, side, k1=25, eps=0.7),
 }
 
 
@@ -174,7 +185,8 @@ def _grown(known: Known, camera: np.ndarray | None, draw: int) -> list[float]:
     first = reunite.identify(known.rows[old], None if camera is None else camera[old])
     previous = np.full(count, -1)
     previous[old] = first.labels
-    kept = {"previous": previous, "eps": first.eps, "k1": first.evidence.k1}
+    chosen = first.evidence
+    kept = {"previous": previous, "eps": first.eps, "k1": chosen.k1, "half_whitened": chosen.half_whitened}
     figures = []
     for options in (kept, {}):
         labels = reunite.identify(known.rows, camera, **options).labels
@@ -222,6 +234,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?", help="where embeddings and scores are kept")
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="the folder that holds data/")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the networks that are adapted")
+    parser.add_argument(
+        "--folders", nargs="+", type=Path, default=[], help="others, with a subfolder for each individual"
+    )
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="sets whose file name begins with one")
     parser.add_argument("--again", action="store_true", help="compute the scores of `identify` again")
     parser.add_argument("--growth", type=int, metavar="DRAWS", help="only who keeps a number when a fifth is added")
@@ -232,7 +247,7 @@ def main() -> None:
         return
     if options.out is None:
         parser.error("OUT is needed to keep embeddings and scores in")
-    chosen = [each for each in every_set(options.seeds) if each.name.startswith(tuple(options.only))]
+    chosen = [each for each in every_set(options.seeds, options.folders) if each.name.startswith(tuple(options.only))]
     if options.growth:
         print_growth(chosen, options.shared, options.out, options.growth)
         return

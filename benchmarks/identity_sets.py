@@ -18,6 +18,9 @@ from reunite.types import UNKNOWN, Dataset, Images, unit_rows
 PASSES = 60
 """Passes of the network over the training images, as in docs/results.md."""
 
+OTHERS = {"walkers_few": (300, 4, 1, 9), "walkers_more": (60, 5, 6, 8), "walkers_many": (12, 5, 40, 7)}
+"""Other walkers than those of the training: identities, cameras, images by each, and seed."""
+
 
 @dataclass(frozen=True, eq=False)
 class Known:
@@ -40,10 +43,12 @@ class Named:
     @property
     def name(self) -> str:
         """Of its files."""
-        return "-".join(str(part) for part in (self.source, self.recipe, self.seed) if part not in ("", None))
+        parts = (Path(self.source).name, self.recipe, self.seed)
+        return "-".join(str(part) for part in parts if part not in ("", None))
 
 
-def every_set(seeds: list[int]) -> Iterator[Named]:
+def every_set(seeds: list[int], folders: list[Path]) -> Iterator[Named]:
+    """Of a folder the identities are its subfolders; it is looked at with networks trained on ImageNet."""
     yield Named("Market-1501 gallery", None, "market")
     yield Named("Market-1501 gallery with junk and distractors", None, "market_all")
     for recipe in ("cluster_contrast", "dbc"):
@@ -52,6 +57,12 @@ def every_set(seeds: list[int]) -> Iterator[Named]:
         yield from (Named(f"omniglot's unseen alphabets, `{recipe}`", seed, "omniglot", recipe) for seed in seeds)
     for network in ("mobilenet_v2", "squeezenet1_1"):
         yield Named(f"vehicle2cam, `{network}` of ImageNet", None, "vehicles", network)
+    for source, (identities, cameras, images, _) in OTHERS.items():
+        group = f"{identities} other walkers by {cameras} cameras, {images} images by each, `cluster_contrast`"
+        yield Named(group, None, source)
+    for folder in folders:
+        for network in ("mobilenet_v2", "squeezenet1_1"):
+            yield Named(f"{folder.name}, `{network}` of ImageNet", None, str(folder), network)
 
 
 def load(named: Named, shared: Path, out: Path) -> Known:
@@ -60,7 +71,12 @@ def load(named: Named, shared: Path, out: Path) -> Known:
         return _market(shared, everything=named.source == "market_all")
     kept = out / "embeddings" / f"{named.name}.npz"
     if not kept.is_file():
-        encoder, images = _vehicles(named, shared) if named.source == "vehicles" else _adapted(named, shared, out)
+        if named.source in OTHERS:
+            encoder, images = _other_walkers(named, shared, out)
+        elif named.source in ("walkers", "omniglot"):
+            encoder, images = _adapted(named, shared, out)
+        else:
+            encoder, images = _of_imagenet(named, shared)
         kept.parent.mkdir(parents=True, exist_ok=True)
         rows = reunite.embed(encoder, images, progress=False)
         np.savez(kept, x=rows, y=images.identity, c=images.camera)
@@ -101,8 +117,17 @@ def _trained(named: Named, dataset: Dataset, source: Path, out: Path) -> reunite
     return reunite.Run.open(folder)
 
 
-def _vehicles(named: Named, shared: Path) -> tuple[reunite.Encoder, Images]:
-    """Networks that have seen no vehicle of these: ImageNet's, as they are."""
+def _other_walkers(named: Named, shared: Path, out: Path) -> tuple[reunite.Encoder, Images]:
+    """Seen by the first network that was trained on walkers."""
+    identities, cameras, images, seed = OTHERS[named.source]
+    folder = out / "data" / named.source
+    dataset = reunite.render_walkers(folder, identities=identities, cameras=cameras, images=images, seed=seed)
+    trained = Named("", 0, "walkers", "cluster_contrast")
+    return _adapted(trained, shared, out)[0], every_image(dataset)[0]
+
+
+def _of_imagenet(named: Named, shared: Path) -> tuple[reunite.Encoder, Images]:
+    """Networks that have seen none of these individuals: ImageNet's, as they are."""
     weights = shared / "data" / "weights"
     if named.recipe == "mobilenet_v2":
         encoder = reunite.Encoder(
@@ -118,4 +143,5 @@ def _vehicles(named: Named, shared: Path) -> tuple[reunite.Encoder, Images]:
     else:
         file = weights / "squeezenet1_1_imagenet_fp32.safetensors"
         encoder = reunite.Encoder("squeezenet1_1", weights=str(file), neck="none", image_size=(224, 224))
-    return encoder, every_image(reunite.images.read(shared / "data" / "vehicle2cam"))[0]
+    folder = shared / "data" / "vehicle2cam" if named.source == "vehicles" else Path(named.source)
+    return encoder, every_image(reunite.images.read(folder))[0]

@@ -70,8 +70,8 @@ def test_the_jaccard_grid_gives_what_the_clusterer_gives(known):
 
 
 def test_tables_hold_every_set_and_scores_are_kept(known, small_grids, tmp_path, monkeypatch, capsys):
-    sets = [named for named in every_set([0]) if named.name == "vehicles-mobilenet_v2"]
-    monkeypatch.setattr(identities, "every_set", lambda seeds: sets)
+    sets = [named for named in every_set([0], []) if named.name == "vehicles-mobilenet_v2"]
+    monkeypatch.setattr(identities, "every_set", lambda seeds, folders: sets)
     monkeypatch.setattr(identities, "load", lambda *_: known)
     argv = ["benchmarks.identities", str(tmp_path), "--only", "vehicles", "--seeds", "0"]
     monkeypatch.setattr(sys, "argv", argv)
@@ -87,8 +87,8 @@ def test_tables_hold_every_set_and_scores_are_kept(known, small_grids, tmp_path,
 
 
 def test_files_of_sets_have_different_names():
-    names = [named.name for named in every_set([0, 1, 2])]
-    assert len(set(names)) == len(names) == 16
+    names = [named.name for named in every_set([0, 1, 2], [])]
+    assert len(set(names)) == len(names) == 19
 
 
 def test_time_and_memory_of_made_up_embeddings(monkeypatch, capsys):

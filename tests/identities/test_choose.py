@@ -5,20 +5,39 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import reunite.identities.choose as choose_module
+import reunite.identities.support as support_module
 from oracles.sparse_graphs import dense, separation_by_loops
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
-from reunite.identities.choose import BETTER, CUTS, FALLBACK, FEWEST, NEARLY, NEIGHBORHOODS, averaged, region
+from reunite.identities.choose import (
+    BETTER,
+    CLEARLY,
+    CUTS,
+    EQUAL,
+    FALLBACK,
+    FEWEST,
+    NEARLY,
+    NEIGHBORHOODS,
+    TENTH,
+    WIDE,
+    averaged,
+)
 from reunite.identities.evidence import Evidence
+from reunite.identities.region import region
+from reunite.identities.whitening import half_whitening
 from reunite.neighbors.jaccard import jaccard_graph
 from reunite.types import unit_rows
 
 
-def choose(rows: np.ndarray, eps: float | None = None, k1: int | None = None, seed: int = 0) -> Evidence:
-    """The evidence; the groups that come with it are those of the cut that was chosen."""
-    found = choose_module.choose(rows, eps, k1, seed=seed)
+def choose(
+    rows: np.ndarray, eps: float | None = None, k1: int | None = None, half: bool | None = None, seed: int = 0
+) -> Evidence:
+    """The evidence; the groups that come with it are those of the cut that was chosen, in the space that was chosen."""
+    found = choose_module.choose(rows, eps, k1, half, seed=seed)
     assert len(found.rows) == len(found.labels)
+    assert (found.whitening is not None) == found.evidence.half_whitened == ("half whitening" in found.evidence.chosen)
     if found.evidence.k1 is not None and len(found.rows) == len(rows):
-        graph = jaccard_graph(rows, found.evidence.k1, averaged(found.evidence.k1), FARTHEST)
+        np.testing.assert_array_equal(found.rows, rows if found.whitening is None else half_whitening(rows)(rows))
+        graph = jaccard_graph(found.rows, found.evidence.k1, averaged(found.evidence.k1), FARTHEST)
         np.testing.assert_array_equal(found.labels, sparse_linkage_tree(graph).cut(found.evidence.eps))
     return found.evidence
 
@@ -47,17 +66,19 @@ def test_all_in_one_group_is_not_chosen(rng: np.random.Generator, people_of: tup
     assert found.clusters[found.cuts == found.eps].item() == pytest.approx(people_of[0], rel=0.2)
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("d", [1, 2, 3, 24])
-def test_support_is_what_the_definition_says(d: int) -> None:
+def test_support_is_what_the_definition_says(d: int, half: bool) -> None:
     rows = people(np.random.default_rng(1), 8, 5, d)
-    found = choose(rows, k1=6, seed=3)
+    found = choose(rows, k1=6, half=half, seed=3)
     random = np.random.default_rng(3)
     views = []
     for _ in range(4):
         dealt = random.permutation(d)
         for hand in (dealt[: d // 2], dealt[d // 2 :]):
-            views.append(rows[:, hand if len(hand) else dealt])
-    graphs = [jaccard_graph(view, 6, averaged(6), FARTHEST) for view in (rows, *views)]
+            views.append(unit_rows(np.ascontiguousarray(rows[:, hand if len(hand) else dealt])))
+    spaces = [half_whitening(view)(view) if half else view for view in (rows, *views)]
+    graphs = [jaccard_graph(space, 6, averaged(6), FARTHEST) for space in spaces]
     trees = [sparse_linkage_tree(graph) for graph in graphs]
     for cut, clusters, separated, stable, support in zip(
         found.cuts, found.clusters, *(found.curve(name) for name in ("separation", "stability", "support")), strict=True
@@ -74,22 +95,56 @@ def test_support_is_what_the_definition_says(d: int) -> None:
         assert separated == pytest.approx(np.mean(margins), abs=1e-5)
         assert stable == pytest.approx(np.mean(agreed), abs=1e-5)
         assert support == pytest.approx(max(separated, 0) * max(stable, 0) ** 2)
-    assert found.eps == found.cuts[found.curve("support").argmax()]
+    support = found.curve("support")
+    as_good = [cut for cut, each in zip(found.cuts, support, strict=True) if each >= EQUAL * support.max()]
+    assert found.eps == (max(as_good) if support.max() > 0 else FALLBACK)
 
 
-@pytest.mark.parametrize(("count", "each"), [(60, 5), (20, 20), (150, 2), (12, 6)])
+@pytest.mark.parametrize(("count", "each"), [(60, 5), (20, 20), (150, 2), (12, 6), (4, 90)])
 def test_from_the_largest_that_is_good_enough_to_where_smaller_is_no_better(
     rng: np.random.Generator, count: int, each: int
 ) -> None:
     found = choose(people(rng, count, each))
     support = dict(found.neighborhoods)
-    widths = list(support)
-    assert widths == [k1 for k1, _ in NEIGHBORHOODS]
-    at = max(i for i, k1 in enumerate(widths) if support[k1] >= NEARLY * max(support.values()))
-    while at and support[widths[at - 1]] > BETTER * support[widths[at]]:
-        at -= 1
-    assert found.k1 == widths[at]
+    narrow = [k1 for k1, _ in NEIGHBORHOODS]
+    wide = [k1 for k1 in support if k1 not in narrow]
+    assert list(support) == narrow + wide
+    assert set(wide) <= {k1 for k1, _ in WIDE if k1 <= count * each // TENTH}
+    strongest = max(support[k1] for k1 in narrow)
+    if max(support.values()) > BETTER * strongest:
+        assert found.k1 == max(support, key=lambda k1: support[k1])
+    else:
+        at = max(i for i, k1 in enumerate(narrow) if support[k1] >= NEARLY * strongest)
+        while at and support[narrow[at - 1]] > BETTER * support[narrow[at]]:
+            at -= 1
+        assert found.k1 == narrow[at]
     assert found.curve("support").max() == pytest.approx(support[found.k1])
+
+
+def test_wide_neighborhoods_count_for_individuals_of_many_images_and_not_for_kinds(rng: np.random.Generator) -> None:
+    """Both come out again; kinds hardly nearer to each other than to the rest, and individuals much nearer."""
+    many = choose(people(rng, 6, 150, noise=1.5))
+    assert many.k1 is not None and many.k1 > NEIGHBORHOODS[-1][0]
+    assert many.clusters[many.cuts == many.eps].item() == 6
+    kind = 0.7 * np.repeat(rng.standard_normal((3, 64)), 300, axis=0)
+    somebody = np.repeat(rng.standard_normal((450, 64)), 2, axis=0)
+    pairs = unit_rows((kind + somebody + rng.standard_normal((900, 64))).astype(np.float32))
+    found = choose(pairs)
+    assert found.k1 is not None and found.k1 <= 8
+    strongest = max(support for _, support in found.neighborhoods)
+    assert choose(pairs, k1=90).curve("support").max() > BETTER * strongest  # so support alone would choose kinds
+
+
+def test_directions_of_much_variance_count_less_where_that_makes_individuals_clear(rng: np.random.Generator) -> None:
+    clear = people(rng, 60, 6, noise=0.7)
+    assert not choose(clear).half_whitened
+    loud = clear.copy()
+    loud[:, :6] += 1.5 * rng.standard_normal((360, 6)).astype(np.float32)
+    loud = unit_rows(loud)
+    found, plain, half = choose(loud), choose(loud, half=False), choose(loud, half=True)
+    assert found.half_whitened and not plain.half_whitened and half.neighborhoods == found.neighborhoods
+    strongest = [max(dict(each.neighborhoods).values()) for each in (plain, half)]
+    assert strongest[1] > CLEARLY * strongest[0]
 
 
 def test_what_is_given_is_used(rng: np.random.Generator) -> None:
@@ -123,13 +178,13 @@ def test_where_nothing_comes_out_again_the_sentence_says_so(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = people(rng, 20, 4)
-    monkeypatch.setattr(choose_module, "agreement", lambda one, other: -0.1)
+    monkeypatch.setattr(support_module, "agreement", lambda one, other: -0.1)
     found = choose(rows)
-    assert found.eps == FALLBACK and found.k1 == 30
+    assert found.eps == FALLBACK and found.k1 == 25
     assert found.chosen == (
-        "0.7 was taken: nothing that comes out again was found, so the groups mean little; 30 neighbors count."
+        "0.7 was taken: nothing that comes out again was found, so the groups mean little; 25 neighbors count."
     )
-    assert choose(rows, 0.5).chosen == "0.5 was given; 30 neighbors count."
+    assert choose(rows, 0.5).chosen == "0.5 was given; 25 neighbors count."
 
 
 def test_random_rows_are_supported_by_little(rng: np.random.Generator) -> None:
@@ -183,5 +238,5 @@ def test_of_many_rows_a_region_is_looked_at(rng: np.random.Generator, monkeypatc
 
 
 def test_which_k2_goes_with_a_k1() -> None:
-    assert [averaged(k1) for k1, _ in NEIGHBORHOODS] == [k2 for _, k2 in NEIGHBORHOODS]
-    assert [averaged(k1) for k1 in (1, 2, 5, 9, 14, 25, 1000)] == [1, 1, 2, 2, 3, 6, 6]
+    assert [averaged(k1) for k1, _ in (*NEIGHBORHOODS, *WIDE)] == [k2 for _, k2 in (*NEIGHBORHOODS, *WIDE)]
+    assert [averaged(k1) for k1 in (1, 2, 5, 9, 14, 30, 1000)] == [1, 1, 2, 2, 3, 6, 20]

@@ -7,7 +7,7 @@ from sklearn.covariance import ledoit_wolf
 
 import reunite.identities.whitening as whitening_module
 from oracles.merging import unit
-from reunite.identities.whitening import whitened
+from reunite.identities.whitening import half_whitening, whitened
 from reunite.types import unit_rows
 
 
@@ -39,6 +39,26 @@ def test_equals_the_definition(rng: np.random.Generator, groups: int, each: int,
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(rows, before[0])
     np.testing.assert_array_equal(labels, before[1])
+
+
+@pytest.mark.parametrize(("count", "d"), [(200, 6), (10, 30), (5, 2)])
+def test_half_whitening_equals_the_definition(rng: np.random.Generator, count: int, d: int) -> None:
+    rows = unit_rows((rng.standard_normal((count, d)) * np.linspace(0.1, 1, d) + 0.3).astype(np.float32))
+    others = unit_rows(rng.standard_normal((7, d)).astype(np.float32))
+    mean = rows.mean(axis=0)
+    root = fractional_matrix_power(ledoit_wolf(rows.astype(np.float64) - mean, assume_centered=True)[0], -0.25)
+    before = rows.copy()
+    learned = half_whitening(rows)
+    for each in (rows, others):
+        np.testing.assert_allclose(learned(each), unit((each - mean) @ root), atol=1e-4)
+        assert learned(each).dtype == np.float32
+    np.testing.assert_array_equal(rows, before)
+
+
+def test_half_whitening_of_rows_that_are_all_alike_changes_nothing(rng: np.random.Generator) -> None:
+    others = unit_rows(rng.standard_normal((7, 4)).astype(np.float32))
+    for rows in (np.empty((0, 4), np.float32), np.repeat(others[:1], 5, axis=0), others[:1]):
+        assert half_whitening(rows)(others) is others
 
 
 def test_individuals_are_easier_to_tell_apart_where_one_direction_is_noise(rng: np.random.Generator) -> None:

@@ -47,6 +47,12 @@ def identify(
             help="Mean Jaccard distance up to which images are one individual (tracks: cosine); chosen if left out."
         ),
     ] = None,
+    k1: Annotated[
+        int | None,
+        typer.Option(
+            help="Images near an image that count; if individuals fall apart, as many as each has; else chosen."
+        ),
+    ] = None,
     min_images: Annotated[int, typer.Option(help="Smaller groups are noise, identity -1.", min=1)] = 1,
     attach: Annotated[
         float | None, typer.Option(help="Noise joins its nearest identity where it is this probable, 0 to 1.")
@@ -78,7 +84,7 @@ def identify(
         raise InputError("--run and --encoder both name an encoder; leave one of them out.")
     _check_out(data, out)
     named = str(run) if run is not None else encoder or GENERAL
-    options = ImageOptions(eps, min_images, attach, constraints, previous, bool(overlap), center, seed)
+    options = ImageOptions(eps, k1, min_images, attach, constraints, previous, bool(overlap), center, seed)
     if is_embeddings(data):
         options.check()
         _unused(
@@ -89,7 +95,7 @@ def identify(
     dataset = None if is_tracker_output(data) else images.read(data)
     pictures = None if dataset is None else every_image(dataset)[0]
     if dataset is None or pictures is None or (len(pictures) and (pictures.track >= 0).all()):
-        only = {"--constraints": constraints, "--previous": previous, "--adapt": adapt, "--attach": attach}
+        only = {"--k1": k1, "--constraints": constraints, "--previous": previous, "--adapt": adapt, "--attach": attach}
         _unused({**only, "--min-images": min_images > 1}, "these are tracks, not images")
         chosen = _announced(encoder_of(named, weights=weights))
         chosen.encoder.to(accelerator_of(device).device)

@@ -41,6 +41,7 @@ class ImageOptions:
     """What the command line says, as `reunite identify --help` explains it."""
 
     eps: float | None
+    k1: int | None
     min_images: int
     attach: float | None
     constraints: Path | None
@@ -57,6 +58,8 @@ class ImageOptions:
         """
         if self.eps is not None and not 0 < self.eps < 1:
             raise InputError(f"--eps is a mean Jaccard distance, between 0 and 1; got {self.eps:g}.")
+        if self.k1 is not None and self.k1 < 2:
+            raise InputError(f"--k1 counts the image itself and must be at least 2; got {self.k1}.")
         if self.attach is not None and not 0 < self.attach <= 1:
             raise InputError(f"--attach is a probability, above 0 and at most 1; got {self.attach:g}.")
         if self.attach is not None and self.min_images < 2:
@@ -104,6 +107,7 @@ def identify_images(
             pairs,
             radius.eps,
             k1=radius.k1,
+            half_whitened=radius.half_whitened,
             min_cluster_size=options.min_images,
             center=options.center,
             previous=None if earlier is None else earlier.identity,
@@ -130,6 +134,7 @@ def identify_images(
             RADIUS: {
                 "eps": found.eps,
                 "k1": found.evidence.k1,
+                "half_whitened": found.evidence.half_whitened,
                 "images": radius.images,
                 "encoder": facts.get("encoder", ""),
             }
@@ -177,6 +182,7 @@ class Radius:
 
     eps: float | None
     k1: int | None
+    half_whitened: bool | None
     images: int
 
 
@@ -184,21 +190,20 @@ def _radius(options: ImageOptions, earlier: PreviousResult | None, images: int, 
     """Chosen anew for a new folder, for another encoder, and for a folder that has grown by half. A radius that moves with
     every few images would unite and part individuals of whom nobody has seen anything new.
     """
-    if options.eps is not None:
-        return Radius(options.eps, None, images)
+    kept = None if earlier is None else earlier.radius
     if (
-        earlier is None
-        or earlier.radius is None
-        or earlier.radius[3] != encoder
-        or not earlier.radius[2] <= images * GROWN <= earlier.radius[2] * GROWN**2
+        kept is None
+        or (options.eps, options.k1) != (None, None)
+        or kept.encoder != encoder
+        or not kept.images <= images * GROWN <= kept.images * GROWN**2
     ):
-        return Radius(None, None, images)
-    eps, k1, chosen_for, _ = earlier.radius
+        return Radius(options.eps, options.k1, None, images)
     console.print(
-        f"the radius stays {eps:g} (k1 {k1}), as chosen for {chosen_for:,} images; it is chosen anew for half as many more",
+        f"the radius stays {kept.eps:g} (k1 {kept.k1}), as chosen for {kept.images:,} images; it is chosen anew for half as "
+        "many more",
         soft_wrap=True,
     )
-    return Radius(eps, k1, chosen_for)
+    return Radius(kept.eps, kept.k1, kept.half_whitened, kept.images)
 
 
 def _kept_pairs(before: Path | None, out: Path) -> Path | None:

@@ -27,6 +27,21 @@ LARGEST = "largest_number"
 """Key in summary.json: the largest number ever given, also to individuals that are gone since."""
 
 
+@dataclass(frozen=True)
+class KeptRadius:
+    """What an earlier result chose, for how many images, and whose embeddings these were.
+
+    Attributes:
+        encoder: empty where embeddings came as they are.
+    """
+
+    eps: float
+    k1: int
+    half_whitened: bool
+    images: int
+    encoder: str
+
+
 @dataclass(frozen=True, eq=False)
 class PreviousResult:
     """What an earlier result says about n images.
@@ -39,7 +54,7 @@ class PreviousResult:
         there: images of the result.
         matched: those of them that are there now.
         by_file_name: whether they were matched by file name, since no path agreed.
-        radius: eps and k1, for how many images they were chosen, and by which encoder; None where the result does not say.
+        radius: None where the result does not say.
     """
 
     folder: Path
@@ -49,7 +64,7 @@ class PreviousResult:
     there: int
     matched: int
     by_file_name: bool
-    radius: tuple[float, int, int, str] | None
+    radius: KeptRadius | None
 
     def line(self) -> str:
         """For a person: how much of the previous result could be found again."""
@@ -132,12 +147,15 @@ def _by_file_name(paths: Sequence[str], names: ImageNames) -> Int64[np.ndarray, 
     return np.array([row_of.get(name, NOISE) if times_old[name] == 1 else NOISE for name in old], np.int64)
 
 
-def _radius(file: Path) -> tuple[float, int, int, str] | None:
-    """Eps and k1 that summary.json keeps, and how many images they were chosen for."""
-    radius = _kept(file).get(RADIUS)
-    if not isinstance(radius, dict) or not {"eps", "k1", "images"} <= radius.keys():
+def _radius(file: Path) -> KeptRadius | None:
+    """Of summary.json. Results of version 0.1 do not say whether embeddings were half-whitened, and never did it."""
+    kept = _kept(file).get(RADIUS)
+    if not isinstance(kept, dict) or not {"eps", "k1", "images"} <= kept.keys():
         return None
-    return float(radius["eps"]), int(radius["k1"]), int(radius["images"]), str(radius.get("encoder", ""))
+    half_whitened = bool(kept.get("half_whitened", False))
+    return KeptRadius(
+        float(kept["eps"]), int(kept["k1"]), half_whitened, int(kept["images"]), str(kept.get("encoder", ""))
+    )
 
 
 def _kept(file: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from reunite.evaluate.identity_figures import Links, camera_legend, clock_of, cu
 from reunite.evaluate.page import Section, card, fact_list, missing, number, page
 from reunite.evaluate.report_words import FOLDER_LIMITS, FOLDER_READING
 from reunite.files import replacing
+from reunite.identities.evidence import Evidence
 
 __all__ = ["FolderStory", "folder_pages", "folder_result", "write_folder_pages"]
 
@@ -271,6 +272,21 @@ def _radius(story: FolderStory) -> str:
         '<p class="note">Images are united, the most similar first, until groups are farther apart than the radius. '
         "Further left there are more individuals and some are split; further right there are fewer and some are two in "
         "one. Where the curve of groups is flat, the choice matters little; <code>--eps</code> overrides it.</p>"
+        f"{_neighborhoods(evidence)}"
+    )
+
+
+def _neighborhoods(evidence: Evidence) -> str:
+    """How the number of neighbors was chosen, where there was a choice."""
+    if evidence.k1 is None or len(evidence.neighborhoods) < 2:
+        return ""
+    widths, supported = (np.array(each, np.float64) for each in zip(*evidence.neighborhoods, strict=True))
+    curves = [("neighborhoods", "Support of the best radius by neighbors that count", supported)]
+    return (
+        f"{cut_charts(curves, widths, evidence.k1, 'neighbors that count (k1)')}"
+        '<p class="note">Two images are near if those nearest to one are nearest to the other, of so many neighbors. With few, '
+        "individuals of many images fall apart; with many, those of few images are united with others. Where a curve rises "
+        "in two places there may be kinds or bursts of images beside individuals; <code>--k1</code> overrides the choice.</p>"
     )
 
 

@@ -1,40 +1,56 @@
-"""How many neighbors count and where the line is drawn, chosen without labels: what is apart, and comes out again."""
+"""In which space rows are compared, how many neighbors count and where the line is drawn, chosen without labels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
-from scipy.sparse import csr_array
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from reunite.cluster.linkage_tree import LinkageTree
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
-from reunite.identities.agreement import agreement
 from reunite.identities.evidence import Evidence
-from reunite.identities.separation import separation
-from reunite.neighbors.jaccard import graph_of_neighbors
-from reunite.neighbors.knn import nearest_neighbors
-from reunite.threads import in_blocks
-from reunite.types import unit_rows
+from reunite.identities.region import region
+from reunite.identities.silhouette import ROWS, mean_silhouette
+from reunite.identities.support import Support, support
+from reunite.identities.whitening import Whitening, half_whitening
+from reunite.neighbors.jaccard import jaccard_graph
 
-NEIGHBORHOODS = ((2, 1), (3, 2), (4, 2), (6, 2), (8, 2), (10, 3), (15, 4), (20, 6), (30, 6))
-"""(k1, k2) that are looked at. Each image of an individual of two has one neighbor that is of the same, and thirty are what the
-published methods take. More find kinds: of 567 vehicles with two images each 60 and 120 found three types, again and again."""
+NEIGHBORHOODS = ((2, 1), (3, 2), (4, 2), (6, 2), (8, 2), (10, 3), (15, 4), (20, 6), (25, 6))
+"""(k1, k2) that are looked at. Each image of an individual of two has one neighbor that is of the same."""
 
-NEARLY = 0.75
-"""A neighborhood is as good as the best one if it is supported this much. Images of one individual come in bursts, which are
-apart and come out again too: support is nearly flat over k1 there, and falls by half and more where k1 is too large."""
+WIDE = ((35, 7), (50, 10), (70, 14), (100, 20))
+"""(k1, k2) for individuals of fifty images and more. They find kinds, too, which come out again as well as individuals do: of
+567 vehicles with two images each three types, again and again. So they count only where groups are `SUBSTANTIAL`."""
 
-LITTLE = 0.1
-"""Support below which the sentence warns. Vehicles and characters are below it where the network was never trained on any, and
-nothing else of what was measured (docs/identify.md)."""
+SUBSTANTIAL = 0.25
+"""Mean silhouette, by cosine distance, up to which "no substantial structure has been found" (Kaufman and Rousseeuw 1990).
+Neighborhoods say who is nearest and not how near, and kinds are not much nearer to each other than to the rest."""
 
-BETTER = 1.1
-"""Times as much support as the next larger neighborhood has, for which a smaller one is taken: more than chance makes."""
+TENTH = 10
+"""Wide neighborhoods of more than one row in so many are not looked at."""
+
+NEARLY = 0.6
+"""A neighborhood may be chosen if it is supported this much, compared to the best one. Images of one individual come in bursts,
+which are apart and come out again too, so small neighborhoods are supported everywhere."""
+
+BETTER = 1.06
+"""Times as much support as the next larger neighborhood has, for which a smaller one is taken: more than chance makes (from one
+dealing of the dimensions to another that ratio differed by 0.01 to 0.03)."""
+
+CLEARLY = 1.25
+"""Times as much support as the embeddings as they are have, for which half-whitened ones are taken. Where all directions count
+more alike, halves of them agree more, whether or not it helps."""
 
 CUTS = np.round(np.arange(0.40, 0.805, 0.025), 3)
 """Mean Jaccard distances that are looked at. Groups that share less than a fifth are kinds, not individuals."""
+
+EQUAL = 0.99
+"""Cuts that are supported this much, compared to the best one, are as good, and the largest of them is taken."""
+
+LITTLE = 0.1
+"""Support below which the sentence warns: vehicles are about there where the network was never trained on any
+(docs/identify.md)."""
 
 FALLBACK = 0.7
 """The cut where there are too few rows to choose one from: about where it was chosen on most data."""
@@ -42,14 +58,11 @@ FALLBACK = 0.7
 FEWEST = 6
 """Rows below which nothing is chosen, and neighborhoods mean nothing: each would be of everybody."""
 
-VIEWS = ((2_000, 4), (20_000, 2), (2**63, 1))
-"""Rows up to which so many pairs of views are compared: few rows agree by chance."""
+FIRST_ROWS = 4_000
+"""Rows that the space is chosen on, and whether wide neighborhoods count; of more, those of some regions, see `region`."""
 
 MOST_ROWS = 50_000
-"""Rows that are looked at; of more, those of some regions, see `region`."""
-
-BLOCK = 65_536
-"""Rows whose products are held at a time."""
+"""Rows that the neighborhood and the cut are chosen on; of more, those of some regions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,35 +71,43 @@ class Choice:
 
     Attributes:
         evidence: the cut, the neighborhood, and how they were chosen.
-        rows: (m, d) that were looked at; all of them, or a region.
+        whitening: what to do to all rows before they are compared; None for nothing.
+        rows: (m, d) that were looked at, whitened if the others are to be; all of them, or a region.
         labels: (m,) their groups at that cut.
     """
 
     evidence: Evidence
+    whitening: Whitening | None
     rows: Float32[np.ndarray, "m d"]
     labels: Int64[np.ndarray, " m"]
 
 
 def choose(
-    rows: Float32[np.ndarray, "n d"], eps: float | None = None, k1: int | None = None, *, seed: int = 0
+    rows: Float32[np.ndarray, "n d"],
+    eps: float | None = None,
+    k1: int | None = None,
+    half_whitened: bool | None = None,
+    *,
+    seed: int = 0,
 ) -> Choice:
-    """The neighborhood and the cut at which clusters are separated and come out again.
+    """The space, the neighborhood and the cut at which clusters are separated and come out again.
 
-    Two things are measured for each k1 and each cut of average linkage on its Jaccard graph. The separation is the mean, over
-    rows, of how much more they share with their own cluster than with the nearest other one. The stability is the adjusted
-    Rand index of two clusterings made in the same way, each from one half of the dimensions of the embeddings, which are dealt
-    at random: what is there is seen in both halves ("stability", as Ben-Hur, Elisseeff and Guyon 2002 measure it with halves
-    of the rows). A cut is supported by separation times the square of stability, and the best cut of each k1 is taken. Of k1
-    that are supported `NEARLY` as much as the best one the largest is where to begin, and as long as the next smaller one is
-    `BETTER` it is taken instead.
+    A space (embeddings as they are, or `half_whitening` of them), a k1 and a cut of average linkage on its Jaccard graph are
+    supported by separation times the square of stability (`support`), and a k1 by its best cut. Half-whitened embeddings are
+    taken where their best k1 is supported `CLEARLY` more. Of k1 that are supported `NEARLY` as much as the best one the
+    largest is where to begin, and as long as the next smaller one is `BETTER` it is taken instead; a wide one (`WIDE`) is taken
+    where it is the best, and `BETTER` than all that are not. Of cuts that are `EQUAL` to the best one the largest is taken. So
+    where support does not decide, what is coarser is preferred: what is finer than individuals, bursts of images, is supported
+    too.
 
-    The square, `NEARLY` and `BETTER` are not derived. They were found on people, vehicles and characters: docs/results.md
-    has what they choose there, and what labels would have chosen.
+    The square and the numbers behind these words are not derived. They were found on people, vehicles, characters and faces:
+    docs/results.md has what they choose there, and what labels would have chosen.
 
     Args:
         rows: (n, d) of length one.
-        eps: a cut to use; only k1 is chosen, and the evidence is gathered all the same.
+        eps: a cut to use; the others are chosen, and the evidence is gathered all the same.
         k1: neighbors to use.
+        half_whitened: the space to use.
         seed: of how dimensions are dealt and regions are drawn.
 
     Returns:
@@ -98,130 +119,163 @@ def choose(
         if eps is not None:
             chosen = f"{eps:g} was given."
         evidence = Evidence(eps or FALLBACK, chosen, np.empty(0), np.empty(0, np.int64), ())
-        return Choice(evidence, rows, np.arange(count))
+        return Choice(evidence, None, rows, np.arange(count))
+    cuts = CUTS if eps is None else np.unique(np.append(CUTS, eps))
+    allowed = np.ones(len(cuts), np.bool_) if eps is None else cuts == eps
     random = np.random.default_rng(seed)
     looked = region(rows, MOST_ROWS, random)
-    within = _neighborhoods(len(looked), k1)
-    cuts = CUTS if eps is None else np.unique(np.append(CUTS, eps))
-    measured = _measure(looked, within, cuts, random)
-    allowed = np.ones(len(cuts), np.bool_) if eps is None else cuts == eps
-    support = [np.where(allowed, each.support, -1).max() for each in measured]
-    best = max(i for i, value in enumerate(support) if value >= NEARLY * max(support))
-    while best and support[best - 1] > BETTER * support[best]:
-        best -= 1
-    found, width = measured[best], within[best][0]
-    cut = float(cuts[np.where(allowed, found.support, -1).argmax()]) if max(support) > 0 else eps or FALLBACK
+    first = region(looked, FIRST_ROWS, random)
+    spaces = [None if not each else half_whitening(rows) for each in (False, True) if half_whitened in (None, each)]
+    looks = [Look.at(first, space, _narrow(len(looked), k1), cuts, allowed, seed) for space in spaces]
+    look = looks[-1] if looks[-1].strongest > CLEARLY * looks[0].strongest else looks[0]
+    if k1 is None:
+        look = look.wider(first, cuts, seed)
+    if len(looked) > len(first):
+        wide = k1 is None and look.width > NEIGHBORHOODS[-1][0]
+        look = Look.at(looked, look.whitening, _narrow(len(looked), k1), cuts, allowed, seed)
+        look = look.wider(looked, cuts, seed) if wide else look
+    found, cut = look.support[look.place], look.cut(cuts, eps)
     evidence = Evidence(
         cut,
-        _sentence(cut, width, support[best], eps, k1, count, len(looked)),
+        _sentence(cut, look, eps, k1, count, len(looked)),
         cuts,
         found.clusters,
-        (("support", found.support), ("separation", found.separated), ("stability", found.stable)),
-        width,
-        tuple((each[0], float(value)) for each, value in zip(within, support, strict=True)),
+        (("support", found.at), ("separation", found.separated), ("stability", found.stable)),
+        look.width,
+        tuple((width, best) for (width, _), best in zip(look.within, look.best, strict=True)),
+        look.whitening is not None,
     )
-    return Choice(evidence, looked, found.tree.cut(cut))
+    seen = looked if look.whitening is None else look.whitening(looked)
+    return Choice(evidence, look.whitening, seen, found.tree.cut(cut))
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """Of one k1: the tree of all dimensions, and at each cut groups, how separated they are, and how stable."""
+class Look:
+    """How neighborhoods are supported in one space.
 
-    tree: LinkageTree
-    clusters: Int64[np.ndarray, " k"]
-    separated: Float64[np.ndarray, " k"]
-    stable: Float64[np.ndarray, " k"]
+    Attributes:
+        whitening: the space; None is that of the embeddings.
+        within: (k1, k2) of each neighborhood.
+        support: what was measured of each.
+        allowed: (k,) cuts that may be chosen.
+        wide: how many of the neighborhoods, the last ones, are wide.
+    """
+
+    whitening: Whitening | None
+    within: tuple[tuple[int, int], ...]
+    support: tuple[Support, ...]
+    allowed: Bool[np.ndarray, " k"]
+    wide: int = 0
+
+    @classmethod
+    def at(
+        cls,
+        rows: Float32[np.ndarray, "n d"],
+        whitening: Whitening | None,
+        within: tuple[tuple[int, int], ...],
+        cuts: Float64[np.ndarray, " k"],
+        allowed: Bool[np.ndarray, " k"],
+        seed: int,
+    ) -> Look:
+        """What is measured of `rows`, as they are or whitened."""
+        if whitening is None:
+            return cls(None, within, tuple(support(rows, _as_it_is, _as_it_is, within, cuts, seed)), allowed)
+        return cls(whitening, within, tuple(support(rows, whitening, _whitened, within, cuts, seed)), allowed)
+
+    def wider(self, rows: Float32[np.ndarray, "n d"], cuts: Float64[np.ndarray, " k"], seed: int) -> Look:
+        """With the wide neighborhoods whose groups are `SUBSTANTIAL`."""
+        seen = rows if self.whitening is None else self.whitening(rows)
+        shown = np.unique(np.linspace(0, len(rows) - 1, ROWS).round().astype(np.int64))
+
+        def substantial(tree: LinkageTree, cuts: Float64[np.ndarray, " m"]) -> bool:
+            return any(mean_silhouette(seen, tree.cut(float(cut)), shown) > SUBSTANTIAL for cut in cuts)
+
+        allowed = [each for each in WIDE if each[0] <= len(rows) // TENTH]
+        # One tree each before those of all halves: graphs of so many neighbors can be nearly full.
+        trees = (sparse_linkage_tree(jaccard_graph(seen, *each, FARTHEST)) for each in allowed)
+        within = tuple(each for each, tree in zip(allowed, trees, strict=True) if substantial(tree, cuts[self.allowed]))
+        if not within:
+            return self
+        wide = Look.at(rows, self.whitening, within, cuts, self.allowed, seed)
+        kept = [
+            (each, found)
+            for each, found in zip(within, wide.support, strict=True)
+            if substantial(found.tree, cuts[[wide._decides(found).argmax()]])
+        ]
+        return Look(
+            self.whitening,
+            self.within + tuple(each for each, _ in kept),
+            self.support + tuple(found for _, found in kept),
+            self.allowed,
+            len(kept),
+        )
 
     @property
-    def support(self) -> Float64[np.ndarray, " k"]:
-        """What decides."""
-        return np.maximum(self.separated, 0) * np.maximum(self.stable, 0) ** 2
+    def best(self) -> list[float]:
+        """Support of the best cut of each neighborhood."""
+        return [float(self._decides(each).max()) for each in self.support]
+
+    @property
+    def strongest(self) -> float:
+        """Support of the best cut of all."""
+        return max(self.best)
+
+    @property
+    def place(self) -> int:
+        """That of the neighborhood that is chosen."""
+        best = np.array(self.best)
+        narrow = best[: len(best) - self.wide]
+        if best.max() > BETTER * narrow.max():
+            return int(best.argmax())
+        place = int(np.flatnonzero(narrow >= NEARLY * narrow.max())[-1])
+        while place and narrow[place - 1] > BETTER * narrow[place]:
+            place -= 1
+        return place
+
+    @property
+    def width(self) -> int:
+        """Its k1."""
+        return self.within[self.place][0]
+
+    def cut(self, cuts: Float64[np.ndarray, " k"], eps: float | None) -> float:
+        """The largest of those that are as good as the best one, of the neighborhood that is chosen."""
+        decides = self._decides(self.support[self.place])
+        return float(cuts[decides >= EQUAL * decides.max()][-1]) if self.strongest > 0 else eps or FALLBACK
+
+    def _decides(self, each: Support) -> Float64[np.ndarray, " k"]:
+        return np.where(self.allowed, each.at, -1)
 
 
-def _measure(
-    rows: Float32[np.ndarray, "n d"],
-    within: list[tuple[int, int]],
-    cuts: Float64[np.ndarray, " k"],
-    random: np.random.Generator,
-) -> list[Measured]:
-    pairs = next(count for most, count in VIEWS if len(rows) <= most)
-    halves = [half for _ in range(pairs) for half in _halves(rows, random)]
-    widest = within[-1][0]
-    known = [(view, *nearest_neighbors(view, widest)) for view in (rows, *halves)]
-    found = []
-    for k1, k2 in within:
-        graphs = [graph_of_neighbors(near, similarity, view, k1, k2, FARTHEST) for view, near, similarity in known]
-        trees = _trees(graphs)
-        found.append(_at_cuts(graphs[0], trees, cuts))
-    return found
+def _as_it_is(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+    return rows
 
 
-def _trees(graphs: list[csr_array]) -> list[LinkageTree]:
-    return in_blocks(len(graphs), 1, lambda start, _: sparse_linkage_tree(graphs[start]))
+def _whitened(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+    return half_whitening(rows)(rows)
 
 
-def _at_cuts(graph: csr_array, trees: list[LinkageTree], cuts: Float64[np.ndarray, " k"]) -> Measured:
-    """The first tree is that of `graph`, the others are of halves, in pairs."""
-
-    def at(start: int, _: int) -> tuple[int, float, float]:
-        labels, *views = [tree.cut(float(cuts[start])) for tree in trees]
-        stable = [agreement(one, other) for one, other in zip(views[::2], views[1::2], strict=True)]
-        return int(labels.max()) + 1, float(separation(graph, labels).margin.mean()), float(np.mean(stable))
-
-    clusters, separated, stable = zip(*in_blocks(len(cuts), 1, at), strict=True)
-    return Measured(trees[0], np.array(clusters), np.array(separated), np.array(stable))
-
-
-def _halves(rows: Float32[np.ndarray, "n d"], random: np.random.Generator) -> list[Float32[np.ndarray, "n h"]]:
-    """The dimensions dealt into two hands; of one dimension both get it."""
-    dealt = random.permutation(rows.shape[1])
-    middle = len(dealt) // 2
-    return [
-        unit_rows(np.ascontiguousarray(rows[:, hand])) for hand in (dealt[:middle], dealt[middle:]) if len(hand)
-    ] * (1 if middle else 2)
-
-
-def region(rows: Float32[np.ndarray, "n d"], most: int, random: np.random.Generator) -> Float32[np.ndarray, "m d"]:
-    """All rows, or if there are more than `most`, as many that lie together.
-
-    Random rows would break up individuals, and how many neighbors are of one individual is what is asked. So rows are divided
-    among random ones by which of these is nearest, into forty divisions of `most` rows, and whole divisions are taken at
-    random; of the last one those nearest to its middle.
-    """
-    if len(rows) <= most:
-        return rows
-    pivots = rows[random.choice(len(rows), max(40, 40 * len(rows) // most) if most >= 40 else 2, replace=False)]
-    nearest, similarity = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), BLOCK):
-        block = slice(start, start + BLOCK)
-        products = rows[block] @ pivots.T
-        nearest[block], similarity[block] = products.argmax(axis=1), products.max(axis=1)
-    order = np.lexsort((-similarity, random.permutation(len(pivots))[nearest]))
-    return rows[np.sort(order[:most])]
-
-
-def _neighborhoods(count: int, k1: int | None) -> list[tuple[int, int]]:
-    """What is looked at among so many rows: neighborhoods of more than half of them would be of everybody."""
+def _narrow(count: int, k1: int | None) -> tuple[tuple[int, int], ...]:
+    """What is looked at first among so many rows: neighborhoods of more than half of them would be of everybody."""
     if k1 is not None:
-        return [(min(k1, count), averaged(k1))]
-    return [(width, averaged) for width, averaged in NEIGHBORHOODS if width <= max(4, count // 2)]
+        return ((min(k1, count), averaged(k1)),)
+    return tuple((width, averaged) for width, averaged in NEIGHBORHOODS if width <= max(4, count // 2))
 
 
 def averaged(k1: int) -> int:
     """The k2 that goes with a k1."""
-    return next(averaged for width, averaged in reversed((*NEIGHBORHOODS,)) if width <= max(k1, 2))
+    return next(averaged for width, averaged in reversed((*NEIGHBORHOODS, *WIDE)) if width <= max(k1, 2))
 
 
-def _sentence(
-    cut: float, width: int, support: float, eps: float | None, k1: int | None, count: int, looked: int
-) -> str:
+def _sentence(cut: float, look: Look, eps: float | None, k1: int | None, count: int, looked: int) -> str:
     if eps is not None:
         sentence = f"{eps:g} was given"
-    elif support > 0:
+    elif look.strongest > 0:
         sentence = f"{cut:g} was chosen: there groups are apart, and come out again from either half of the dimensions"
-        if support < LITTLE:
-            sentence += f" (but little supports it, {support:.2f} of at most 1: expect many errors)"
+        if look.best[look.place] < LITTLE:
+            sentence += f" (but little supports it, {look.best[look.place]:.2f} of at most 1: expect many errors)"
     else:
         sentence = f"{FALLBACK} was taken: nothing that comes out again was found, so the groups mean little"
-    sentence += f"; {width} neighbors count{' as given' if k1 is not None else ''}."
+    sentence += f"; {look.width} neighbors count{' as given' if k1 is not None else ''}."
+    if look.whitening is not None:
+        sentence += " Directions in which the embeddings vary most count less (half whitening)."
     return sentence + (f" Looked at: {looked:,} of {count:,} rows that lie together." if looked < count else "")

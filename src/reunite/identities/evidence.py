@@ -24,6 +24,7 @@ class Evidence:
         curves: what was measured at each; the first is what decides.
         k1: neighbors of a row that count, itself included, see `jaccard_graph`; None where distances are not Jaccard's.
         neighborhoods: each k1 that was looked at, ascending, and how well its best cut is supported.
+        half_whitened: whether directions in which rows vary most count less, see `half_whitening`.
     """
 
     eps: float
@@ -33,6 +34,7 @@ class Evidence:
     curves: tuple[Curve, ...]
     k1: int | None = None
     neighborhoods: tuple[tuple[int, float], ...] = ()
+    half_whitened: bool = False
 
     def curve(self, name: str) -> Float64[np.ndarray, " k"]:
         """One of `curves`.
@@ -45,7 +47,13 @@ class Evidence:
     def facts(self) -> dict[str, Any]:
         """All of it as JSON can hold it, curves by name; None where a value is not defined."""
         curves = {name: [None if np.isnan(each) else each for each in values.tolist()] for name, values in self.curves}
-        neighborhoods = {} if self.k1 is None else {"k1": self.k1, "neighborhoods": dict(self.neighborhoods)}
+        neighborhoods: dict[str, Any] = {}
+        if self.k1 is not None:
+            neighborhoods = {
+                "k1": self.k1,
+                "neighborhoods": dict(self.neighborhoods),
+                "half_whitened": self.half_whitened,
+            }
         return {
             "eps": self.eps,
             "chosen": self.chosen,

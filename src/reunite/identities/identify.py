@@ -32,6 +32,7 @@ def identify(
     eps: float | None = None,
     *,
     k1: int | None = None,
+    half_whitened: bool | None = None,
     min_cluster_size: int = 1,
     overlap: bool = True,
     center: bool = True,
@@ -42,8 +43,9 @@ def identify(
 
     The mean of each camera is subtracted (`camera_means`). Rows are near where their reciprocal neighborhoods overlap
     (`jaccard_graph`), and groups are united by average linkage on that graph (`sparse_linkage_tree`), up to a distance that is
-    chosen together with the size of the neighborhoods (`choose`), on linkages of all rows or of a region of them. What varies
-    within the groups of the one that is chosen counts less (`whitened`) in the linkage that decides. Rows that are equal are
+    chosen together with the size of the neighborhoods, and with whether directions in which embeddings vary most count less
+    (`choose`), on linkages of all rows or of a region of them. What varies within the groups of the one that is chosen counts
+    less (`whitened`) in the linkage that decides. Rows that are equal are
     one individual. O(n k) memory besides copies of the embeddings.
 
     Fewer than six rows have no neighborhoods to compare: there groups are united by distances as between two rows
@@ -56,7 +58,10 @@ def identify(
         constraints: pairs of rows that a person decided: (p, 3) rows i, j and 1 for the same individual or 0 for different
             ones; or (p, 2), all different. Every one holds in the result.
         eps: mean Jaccard distance up to which groups are united, in (0, 1); None chooses it.
-        k1: neighbors of a row that count, itself included, 2 or more; None chooses it. Without effect on very few rows.
+        k1: neighbors of a row that count, itself included, 2 or more; None chooses it, up to 100. Without effect on very few
+            rows.
+        half_whitened: whether directions in which embeddings vary most count less (`half_whitening`); None chooses it. Without
+            effect on very few rows.
         min_cluster_size: groups of fewer rows are nobody's, label -1, unless a person said that they belong together. With 1
             an individual seen once is an individual.
         overlap: rows that one camera saw at the same moment show different individuals. False for cameras that draw two boxes
@@ -65,7 +70,7 @@ def identify(
         center: False leaves embeddings as they are, for cameras that see different individuals.
         previous: (n,) the identity of each row in an earlier result, -1 where it had none. Where it is a close call, rows stay
             together or apart as they were (`regrouped`). `keep_numbers` then gives groups their earlier numbers.
-        seed: of what is drawn to choose `eps` and `k1`.
+        seed: of what is drawn to choose these.
 
     Returns:
         `confidence` is what a row has in common with the other rows of its group, the mean of 1 - Jaccard distance; groups
@@ -104,8 +109,10 @@ def identify(
         rows = without(rows, camera_means(rows, cameras))
     same = np.concatenate([said.same, np.stack([first, np.arange(count)], axis=1)])
     rows, groups, barred = rows[kept], united(place[same], len(kept)), place[apart]
-    choice = choose(rows, eps, k1, seed=seed)
+    choice = choose(rows, eps, k1, half_whitened, seed=seed)
     evidence = choice.evidence
+    if choice.whitening is not None:
+        rows = choice.whitening(rows)
     if evidence.k1 is None:
         graph = _of_few(rows)
     else:

@@ -1,16 +1,44 @@
-"""What varies within individuals counts less: a metric learned from the clusters that were found."""
+"""Directions in which embeddings vary anyway count less: of all of them, or within the clusters that were found."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 from sklearn.covariance import ledoit_wolf
 
 from reunite.cluster.centroids import centroids
 from reunite.types import unit_rows
 
 MOST_ROWS = 50_000
-"""Rows that the covariance is estimated from, at most; of more, evenly spread ones."""
+"""Rows that a covariance is estimated from, at most; of more, evenly spread ones."""
+
+SMALL = 1e-6
+"""Differences below it are rounding, and there is nothing to learn from them."""
+
+Whitening = Callable[[Float32[np.ndarray, "n d"]], Float32[np.ndarray, "n d"]]
+"""Makes other rows of length one of rows of length one."""
+
+
+def half_whitening(rows: Float32[np.ndarray, "n d"]) -> Whitening:
+    """Half way to where embeddings vary the same in all directions: x -> (x - mean) C^(-1/4), of length one again.
+
+    A network that was trained for something else spends most of the variance of its embeddings on what it was trained to tell
+    apart, such as kinds of things and what they stand in front of; the same network trained on the individuals does not, and
+    there nothing is gained. Attenuated whitening (Mukundan, Tolias, Bursuc, Jegou and Chum 2019, for descriptors of patches)
+    with t = 1/2, and the shrinkage of Ledoit and Wolf (2004) of the covariance C.
+
+    Args:
+        rows: of length one, that mean and covariance are taken of. Where they are all alike, nothing is changed.
+    """
+    seen = rows[_spread(len(rows))]
+    mean = seen.mean(axis=0) if len(seen) else np.zeros(rows.shape[1], np.float32)
+    if not len(seen) or np.abs(seen - mean).max() < SMALL:
+        return lambda each: each
+    matrix = _root(seen - mean, -0.25)
+    return lambda each: unit_rows((each - mean) @ matrix)
 
 
 def whitened(
@@ -36,14 +64,23 @@ def whitened(
     several = np.flatnonzero(sizes[labels] > 1)
     if not len(several) or len(sizes) == 1:
         return rows
-    asked = several[np.unique(np.linspace(0, len(several) - 1, MOST_ROWS).round().astype(np.int64))]
+    asked = several[_spread(len(several))]
     size = sizes[labels[asked]]
     within = seen[asked] - centroids(seen, labels)[labels[asked]]
     within *= np.sqrt(size / (size - 1)).astype(np.float32)[:, None]  # a mean of few rows is too near to them
-    if np.abs(within).max() < 1e-6:
+    if np.abs(within).max() < SMALL:
         return rows
-    covariance, _ = ledoit_wolf(within.astype(np.float64), assume_centered=True)
+    return unit_rows((rows - rows.mean(axis=0)) @ _root(within, -0.5))
+
+
+def _spread(count: int) -> Int64[np.ndarray, " m"]:
+    """So many places, or `MOST_ROWS` evenly spread ones."""
+    return np.unique(np.linspace(0, max(count - 1, 0), min(count, MOST_ROWS)).round().astype(np.int64))
+
+
+def _root(centered: Float32[np.ndarray, "m d"], power: float) -> Float32[np.ndarray, "d d"]:
+    """A power of the covariance of rows whose mean is zero, but for a factor."""
+    covariance, _ = ledoit_wolf(centered.astype(np.float64), assume_centered=True)
     values, vectors = np.linalg.eigh(covariance)
-    scale = 1 / np.sqrt(np.maximum(values, 1e-6 * values[-1]))
-    matrix = ((vectors * scale) @ vectors.T / scale.max()).astype(np.float32)
-    return unit_rows((rows - rows.mean(axis=0)) @ matrix)
+    scale: Float64[np.ndarray, Any] = np.maximum(values, SMALL * values[-1]) ** power
+    return ((vectors * scale) @ vectors.T / scale.max()).astype(np.float32)
