@@ -106,6 +106,30 @@ def test_the_same_again_and_more_images_keep_their_numbers(first, tmp_path, run_
     np.testing.assert_array_equal(labels_of(tmp_path / "grown"), after)
 
 
+def test_the_next_run_compares_in_the_same_way(tmp_path, run_cli):
+    """Neighbors that count, and whether embeddings are half-whitened; a result that does not say the latter never did it."""
+    data, _ = made_up(tmp_path / "data", PEOPLE * EACH, np.random.default_rng(0))
+    result = tmp_path / "result"
+
+    def radius():
+        return json.loads((result / "summary.json").read_text("utf-8"))["radius"]
+
+    assert run_cli("identify", str(data), "--out", str(result), "--k1", "4")[0] == 0
+    chosen = radius()
+    assert chosen["k1"] == 4 and chosen["half_whitened"] in (True, False)
+    for kept in (True, False, None):
+        summary = json.loads((result / "summary.json").read_text("utf-8"))
+        summary["radius"]["half_whitened"] = kept
+        if kept is None:
+            del summary["radius"]["half_whitened"]
+        (result / "summary.json").write_text(json.dumps(summary), "utf-8")
+        code, text = run_cli("identify", str(data), "--out", str(result))
+        assert code == 0 and "(k1 4)" in text and radius() == {**chosen, "half_whitened": bool(kept)}
+        assert ("half whitening" in text) == bool(kept)
+    assert run_cli("identify", str(data), "--out", str(result), "--k1", "6")[0] == 0
+    assert radius()["k1"] == 6
+
+
 def test_corrections_hold_now_and_in_the_next_run(first, tmp_path, run_cli):
     data, identity, result = first
     labels = labels_of(result)
@@ -144,6 +168,7 @@ def test_noise_and_what_is_attached(first, tmp_path, run_cli):
     ("options", "message"),
     [
         (("--eps", "1.5"), "--eps is a mean Jaccard distance"),
+        (("--k1", "1"), "--k1 counts the image itself and must be at least 2; got 1."),
         (("--attach", "1.5", "--min-images", "2"), "--attach is a probability"),
         (("--attach", "0.5"), "there is none without --min-images"),
         (("--constraints", "missing.csv"), "missing.csv is not there"),

@@ -51,7 +51,8 @@ def evidence(count: int = 6) -> Evidence:
     cuts = np.linspace(0.3, 0.8, count)
     curve = np.where(np.arange(count) > 1, 0.1 * np.arange(count), np.nan)
     return Evidence(
-        0.5, "0.5 was chosen: a <made-up> reason.", cuts, np.arange(count)[::-1] + 1, (("Stability", curve),)
+        0.5, "0.5 was chosen: a <made-up> reason.", cuts, np.arange(count)[::-1] + 1, (("Stability", curve),),
+        8, ((2, 0.02), (8, 0.3), (25, 0.2)),
     )
 
 
@@ -284,6 +285,17 @@ def test_what_is_missing_is_said_in_a_sentence(story, changes, sentence):
     (page,) = sound(folder_pages(replace(story, **changes)))
     assert sentence in page.text
     assert not re.search(r"\bnan\b|\bNone\b(?! were)|\binf\b", page.text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "drawn"),
+    [({}, True), (dict(neighborhoods=((8, 0.3),)), False), (dict(k1=None, neighborhoods=()), False)],
+    ids=["chosen", "given", "none"],
+)
+def test_how_many_neighbors_count_is_drawn_where_it_was_chosen(story, changes, drawn):
+    (page,) = sound(folder_pages(replace(story, evidence=replace(evidence(), **changes))))
+    assert ("Support of the best radius by neighbors that count" in page.text) == drawn
+    assert ("--k1" in page.text) == drawn
 
 
 def test_without_cameras_times_or_labels_their_sections_are_left_out(story):

@@ -111,7 +111,7 @@ def test_from_the_largest_that_is_good_enough_to_where_smaller_is_no_better(
     assert list(support) == narrow + wide
     assert set(wide) <= {k1 for k1, _ in WIDE if k1 <= count * each // TENTH}
     strongest = max(support[k1] for k1 in narrow)
-    if max(support.values()) > BETTER * strongest:
+    if max(support.values()) > CLEARLY * strongest:
         assert found.k1 == max(support, key=lambda k1: support[k1])
     else:
         at = max(i for i, k1 in enumerate(narrow) if support[k1] >= NEARLY * strongest)
@@ -132,7 +132,7 @@ def test_wide_neighborhoods_count_for_individuals_of_many_images_and_not_for_kin
     found = choose(pairs)
     assert found.k1 is not None and found.k1 <= 8
     strongest = max(support for _, support in found.neighborhoods)
-    assert choose(pairs, k1=90).curve("support").max() > BETTER * strongest  # so support alone would choose kinds
+    assert choose(pairs, k1=90).curve("support").max() > CLEARLY * strongest  # so support alone would choose kinds
 
 
 def test_directions_of_much_variance_count_less_where_that_makes_individuals_clear(rng: np.random.Generator) -> None:

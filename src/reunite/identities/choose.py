@@ -21,7 +21,8 @@ NEIGHBORHOODS = ((2, 1), (3, 2), (4, 2), (6, 2), (8, 2), (10, 3), (15, 4), (20, 
 
 WIDE = ((35, 7), (50, 10), (70, 14), (100, 20))
 """(k1, k2) for individuals of fifty images and more. They find kinds, too, which come out again as well as individuals do: of
-567 vehicles with two images each three types, again and again. So they count only where groups are `SUBSTANTIAL`."""
+567 vehicles with two images each three types, again and again. So they count only where the largest of the others is supported
+about as much as the best of them, and groups are `SUBSTANTIAL`."""
 
 SUBSTANTIAL = 0.25
 """Mean silhouette, by cosine distance, up to which "no substantial structure has been found" (Kaufman and Rousseeuw 1990).
@@ -39,8 +40,9 @@ BETTER = 1.06
 dealing of the dimensions to another that ratio differed by 0.01 to 0.03)."""
 
 CLEARLY = 1.25
-"""Times as much support as the embeddings as they are have, for which half-whitened ones are taken. Where all directions count
-more alike, halves of them agree more, whether or not it helps."""
+"""Times as much support as the embeddings as they are have, for which half-whitened ones are taken: where all directions count
+more alike, halves of them agree more, whether or not it helps. And times as much as others have, for which a wide neighborhood
+is taken."""
 
 CUTS = np.round(np.arange(0.40, 0.805, 0.025), 3)
 """Mean Jaccard distances that are looked at. Groups that share less than a fifth are kinds, not individuals."""
@@ -95,10 +97,10 @@ def choose(
     A space (embeddings as they are, or `half_whitening` of them), a k1 and a cut of average linkage on its Jaccard graph are
     supported by separation times the square of stability (`support`), and a k1 by its best cut. Half-whitened embeddings are
     taken where their best k1 is supported `CLEARLY` more. Of k1 that are supported `NEARLY` as much as the best one the
-    largest is where to begin, and as long as the next smaller one is `BETTER` it is taken instead; a wide one (`WIDE`) is taken
-    where it is the best, and `BETTER` than all that are not. Of cuts that are `EQUAL` to the best one the largest is taken. So
-    where support does not decide, what is coarser is preferred: what is finer than individuals, bursts of images, is supported
-    too.
+    largest is where to begin, and as long as the next smaller one is `BETTER` it is taken instead; the best wide one (`WIDE`)
+    is taken where it is supported `CLEARLY` more than all others. Of cuts that are `EQUAL` to the best one the largest is
+    taken. So where support does not decide, what is coarser is preferred: what is finer than individuals, bursts of images,
+    is supported too.
 
     The square and the numbers behind these words are not derived. They were found on people, vehicles, characters and faces:
     docs/results.md has what they choose there, and what labels would have chosen.
@@ -183,32 +185,26 @@ class Look:
         return cls(whitening, within, tuple(support(rows, whitening, _whitened, within, cuts, seed)), allowed)
 
     def wider(self, rows: Float32[np.ndarray, "n d"], cuts: Float64[np.ndarray, " k"], seed: int) -> Look:
-        """With the wide neighborhoods whose groups are `SUBSTANTIAL`."""
+        """With wide neighborhoods whose groups are `SUBSTANTIAL`, as long as support does not go down."""
         seen = rows if self.whitening is None else self.whitening(rows)
         shown = np.unique(np.linspace(0, len(rows) - 1, ROWS).round().astype(np.int64))
 
         def substantial(tree: LinkageTree, cuts: Float64[np.ndarray, " m"]) -> bool:
             return any(mean_silhouette(seen, tree.cut(float(cut)), shown) > SUBSTANTIAL for cut in cuts)
 
-        allowed = [each for each in WIDE if each[0] <= len(rows) // TENTH]
-        # One tree each before those of all halves: graphs of so many neighbors can be nearly full.
-        trees = (sparse_linkage_tree(jaccard_graph(seen, *each, FARTHEST)) for each in allowed)
-        within = tuple(each for each, tree in zip(allowed, trees, strict=True) if substantial(tree, cuts[self.allowed]))
-        if not within:
-            return self
-        wide = Look.at(rows, self.whitening, within, cuts, self.allowed, seed)
-        kept = [
-            (each, found)
-            for each, found in zip(within, wide.support, strict=True)
-            if substantial(found.tree, cuts[[wide._decides(found).argmax()]])
-        ]
-        return Look(
-            self.whitening,
-            self.within + tuple(each for each, _ in kept),
-            self.support + tuple(found for _, found in kept),
-            self.allowed,
-            len(kept),
-        )
+        look = self
+        for each in WIDE:
+            if each[0] > len(rows) // TENTH or look.best[-1] * BETTER < look.strongest:
+                break
+            # One tree before those of all halves: graphs of so many neighbors can be nearly full.
+            tree = sparse_linkage_tree(jaccard_graph(seen, *each, FARTHEST))
+            if not substantial(tree, cuts[self.allowed]):
+                continue
+            wide = Look.at(rows, self.whitening, (each,), cuts, self.allowed, seed)
+            if substantial(tree, cuts[[self._decides(wide.support[0]).argmax()]]):
+                within, found = look.within + wide.within, look.support + wide.support
+                look = Look(self.whitening, within, found, self.allowed, look.wide + 1)
+        return look
 
     @property
     def best(self) -> list[float]:
@@ -225,7 +221,7 @@ class Look:
         """That of the neighborhood that is chosen."""
         best = np.array(self.best)
         narrow = best[: len(best) - self.wide]
-        if best.max() > BETTER * narrow.max():
+        if best.max() > CLEARLY * narrow.max():
             return int(best.argmax())
         place = int(np.flatnonzero(narrow >= NEARLY * narrow.max())[-1])
         while place and narrow[place - 1] > BETTER * narrow[place]:
