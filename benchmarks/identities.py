@@ -31,7 +31,8 @@ from benchmarks.results import spread
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.files import replacing
 from reunite.identities.centering import camera_means, without
-from reunite.identities.choose import averaged, choose
+from reunite.identities.choose import choose
+from reunite.identities.look import averaged
 from reunite.identities.numbering import keep_numbers
 
 OURS = "`identify`, no labels"

@@ -15,7 +15,7 @@ import reunite
 from reunite.cluster.density import TIE_TOLERANCE, dbscan_labels
 from reunite.cluster.linkage_tree import linkage_tree
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
-from reunite.identities.choose import CUTS, NEIGHBORHOODS
+from reunite.identities.look import CUTS, NEIGHBORHOODS
 
 QUANTILES = np.geomspace(1e-5, 0.03, 25)
 """Of the cosine distances of all pairs: eps of scikit-learn's DBSCAN. Pairs of one individual are 1 in 100 to 1 in 10,000."""

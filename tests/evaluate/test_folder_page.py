@@ -51,8 +51,13 @@ def evidence(count: int = 6) -> Evidence:
     cuts = np.linspace(0.3, 0.8, count)
     curve = np.where(np.arange(count) > 1, 0.1 * np.arange(count), np.nan)
     return Evidence(
-        0.5, "0.5 was chosen: a <made-up> reason.", cuts, np.arange(count)[::-1] + 1, (("Stability", curve),),
-        8, ((2, 0.02), (8, 0.3), (25, 0.2)),
+        0.5,
+        "0.5 was chosen: a <made-up> reason.",
+        cuts,
+        np.arange(count)[::-1] + 1,
+        (("Stability", curve),),
+        8,
+        ((2, 0.02), (8, 0.3), (25, 0.2)),
     )
 
 

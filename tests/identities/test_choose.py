@@ -1,28 +1,32 @@
 """The neighborhood and the cut on made-up people, and what decides against loops over its definition."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import reunite.identities.choose as choose_module
+import reunite.identities.look as look_module
 import reunite.identities.support as support_module
 from oracles.sparse_graphs import dense, separation_by_loops
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
-from reunite.identities.choose import (
+from reunite.identities.choose import FEWEST
+from reunite.identities.evidence import Evidence
+from reunite.identities.look import (
     BETTER,
     CLEARLY,
     CUTS,
     EQUAL,
     FALLBACK,
-    FEWEST,
     NEARLY,
     NEIGHBORHOODS,
     TENTH,
     WIDE,
     averaged,
 )
-from reunite.identities.evidence import Evidence
 from reunite.identities.region import region
+from reunite.identities.support import Support
 from reunite.identities.whitening import half_whitening
 from reunite.neighbors.jaccard import jaccard_graph
 from reunite.types import unit_rows
@@ -133,6 +137,32 @@ def test_wide_neighborhoods_count_for_individuals_of_many_images_and_not_for_kin
     assert found.k1 is not None and found.k1 <= 8
     strongest = max(support for _, support in found.neighborhoods)
     assert choose(pairs, k1=90).curve("support").max() > CLEARLY * strongest  # so support alone would choose kinds
+
+
+def test_of_many_rows_the_space_and_wide_neighborhoods_are_chosen_on_fewer(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = people(rng, 10, 120, noise=1.2)
+    loud = people(rng, 60, 6, noise=0.7)
+    loud[:, :6] += 1.5 * rng.standard_normal((360, 6)).astype(np.float32)
+    loud = unit_rows(loud)
+    looked = []
+    measured = look_module.support
+
+    def counted(rows: np.ndarray, *others: Any) -> list[Support]:
+        looked.append(len(rows))
+        return measured(rows, *others)
+
+    monkeypatch.setattr(look_module, "support", counted)
+    for rows, few in ((many, 1000), (loud, 200)):
+        monkeypatch.setattr(choose_module, "FIRST_ROWS", len(rows))
+        before = choose(rows)
+        monkeypatch.setattr(choose_module, "FIRST_ROWS", few)
+        looked.clear()
+        found = choose(rows)
+        assert "Looked at" not in found.chosen and set(looked) == {few, len(rows)}
+        assert (found.k1, found.half_whitened) == (before.k1, before.half_whitened)
+        assert (found.k1 in (70, 100)) == (rows is many) and found.half_whitened == (rows is loud)
 
 
 def test_directions_of_much_variance_count_less_where_that_makes_individuals_clear(rng: np.random.Generator) -> None:

@@ -8,10 +8,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from reunite.errors import InputError
 from reunite.evaluate.clustering import clustering_scores
-from reunite.identities.choose import CUTS
 from reunite.identities.constraints import Constraints, violated
 from reunite.identities.copies import MOST, looked_at, originals
 from reunite.identities.identify import identify
+from reunite.identities.look import CUTS
 from reunite.identities.overlap import overlapping
 from reunite.identities.result import Identities
 from reunite.types import Clusters, unit_rows

@@ -12,10 +12,11 @@ from scipy.sparse import csr_array
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.errors import InputError
 from reunite.identities.centering import camera_means, without
-from reunite.identities.choose import averaged, choose
+from reunite.identities.choose import choose
 from reunite.identities.constraints import Constraints
 from reunite.identities.copies import looked_at, originals, united
 from reunite.identities.going_on import regrouped
+from reunite.identities.look import averaged
 from reunite.identities.overlap import overlapping, span_of
 from reunite.identities.result import Identities
 from reunite.identities.separation import Separation, separation
