@@ -29,7 +29,7 @@ Neighborhoods say who is nearest and not how near, and kinds are not much nearer
 TENTH = 10
 """Wide neighborhoods of more than one row in so many are not looked at."""
 
-NEARLY = 0.6
+NEARLY = 0.65
 """A neighborhood may be chosen if it is supported this much, compared to the best one. Images of one individual come in bursts,
 which are apart and come out again too, so small neighborhoods are supported everywhere."""
 
