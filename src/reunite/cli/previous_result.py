@@ -148,7 +148,7 @@ def _by_file_name(paths: Sequence[str], names: ImageNames) -> Int64[np.ndarray, 
 
 
 def _radius(file: Path) -> KeptRadius | None:
-    """Of summary.json. Results of version 0.1 do not say whether embeddings were half-whitened, and never did it."""
+    """Of summary.json. One that does not say whether embeddings were half-whitened is older, and they were not."""
     kept = _kept(file).get(RADIUS)
     if not isinstance(kept, dict) or not {"eps", "k1", "images"} <= kept.keys():
         return None

@@ -46,8 +46,8 @@ def identify(
     (`jaccard_graph`), and groups are united by average linkage on that graph (`sparse_linkage_tree`), up to a distance that is
     chosen together with the size of the neighborhoods, and with whether directions in which embeddings vary most count less
     (`choose`), on linkages of all rows or of a region of them. What varies within the groups of the one that is chosen counts
-    less (`whitened`) in the linkage that decides. Rows that are equal are
-    one individual. O(n k) memory besides copies of the embeddings.
+    less (`whitened`) in the linkage that decides. Rows that are equal are one individual. O(n k) memory besides copies of the
+    embeddings.
 
     Fewer than six rows have no neighborhoods to compare: there groups are united by distances as between two rows
     that are alone, 1 - exp(-|x - y|^2), and a cut that is much the same as a cosine similarity of 0.4.
