@@ -34,6 +34,7 @@ from reunite.identities.centering import camera_means, without
 from reunite.identities.choose import choose
 from reunite.identities.look import averaged
 from reunite.identities.numbering import keep_numbers
+from reunite.identities.whitening import Space
 
 OURS = "`identify`, no labels"
 SIDES = ("not used", "used")
@@ -64,7 +65,7 @@ def first_pass(known: Known, side: str) -> Score:
     rows = centred(known, side)
     choice = choose(rows)
     chosen = choice.evidence
-    rows = rows if choice.whitening is None else choice.whitening(rows)
+    rows = Space(choice.whitening)(rows)
     graph = reunite.jaccard_graph(rows, chosen.k1, averaged(chosen.k1), FARTHEST)
     return Score.of(sparse_linkage_tree(graph).cut(chosen.eps), known.identity)
 
@@ -164,7 +165,7 @@ ADDED = 0.2
 def print_growth(sets: list[Named], shared: Path, out: Path, draws: int) -> None:
     """Images that keep their number when a random fifth is added, and what it costs: mean and spread over draws.
 
-    As `reunite identify` does it: eps and k1 stay, and so do groups on a close call. Beside it, everything chosen anew.
+    As `reunite identify` does it: eps, k1 and space stay, and so do groups on a close call. Beside it, everything chosen anew.
     """
     print(f"\n### {ADDED:.0%} more images: share that keeps its number, and ARI of all, over {draws} draws\n")
     _head("data", "cameras", "kept", "lowest", "ARI", "kept, anew", "ARI, anew")
@@ -186,8 +187,7 @@ def _grown(known: Known, camera: np.ndarray | None, draw: int) -> list[float]:
     first = reunite.identify(known.rows[old], None if camera is None else camera[old])
     previous = np.full(count, -1)
     previous[old] = first.labels
-    chosen = first.evidence
-    kept = {"previous": previous, "eps": first.eps, "k1": chosen.k1, "half_whitened": chosen.half_whitened}
+    kept = {"previous": previous, "eps": first.eps, "k1": first.evidence.k1, "space": first.space}
     figures = []
     for options in (kept, {}):
         labels = reunite.identify(known.rows, camera, **options).labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,9 @@ import pytest
 from PIL import Image
 
 from reunite.cli import main
+from reunite.cli.space_file import read_space, write_space
 from reunite.evaluate import clustering_scores
+from reunite.identities.whitening import Space, Whitening
 from reunite.types import unit_rows
 
 PEOPLE, EACH = 14, 6
@@ -107,27 +110,36 @@ def test_the_same_again_and_more_images_keep_their_numbers(first, tmp_path, run_
 
 
 def test_the_next_run_compares_in_the_same_way(tmp_path, run_cli):
-    """Neighbors that count, and whether embeddings are half-whitened; a result that does not say the latter never did it."""
+    """The same radius, neighbors and space, to the byte; another radius, or embeddings of another size, begin anew."""
     data, _ = made_up(tmp_path / "data", PEOPLE * EACH, np.random.default_rng(0))
     result = tmp_path / "result"
 
-    def radius():
-        return json.loads((result / "summary.json").read_text("utf-8"))["radius"]
+    def kept():
+        return json.loads((result / "summary.json").read_text("utf-8"))["radius"], read_space(result)
 
     assert run_cli("identify", str(data), "--out", str(result), "--k1", "4")[0] == 0
-    chosen = radius()
-    assert chosen["k1"] == 4 and chosen["half_whitened"] in (True, False)
-    for kept in (True, False, None):
-        summary = json.loads((result / "summary.json").read_text("utf-8"))
-        summary["radius"]["half_whitened"] = kept
-        if kept is None:
-            del summary["radius"]["half_whitened"]
-        (result / "summary.json").write_text(json.dumps(summary), "utf-8")
-        code, text = run_cli("identify", str(data), "--out", str(result))
-        assert code == 0 and "(k1 4)" in text and radius() == {**chosen, "half_whitened": bool(kept)}
-        assert ("half whitening" in text) == bool(kept)
+    radius, space = kept()
+    assert radius["k1"] == 4 and space.within is not None
+    data, _ = made_up(tmp_path / "data", PEOPLE * (EACH + 1), np.random.default_rng(0))
+    written = (result / "space.safetensors").read_bytes()
+    for again in ([], ["--k1", "4"]):
+        code, text = run_cli("identify", str(data), "--out", str(result), *again)
+        assert code == 0 and "the radius stays" in text and "(k1 4)" in text
+        assert kept()[0] == radius and (result / "space.safetensors").read_bytes() == written
+    half = Whitening(np.zeros_like(space.within.mean), np.eye(len(space.within.mean), dtype=np.float32))
+    write_space(replace(space, half=half), result)
+    code, text = run_cli("identify", str(data), "--out", str(result))
+    assert code == 0 and "half whitening" in text and read_space(result).half is not None
     assert run_cli("identify", str(data), "--out", str(result), "--k1", "6")[0] == 0
-    assert radius()["k1"] == 6
+    assert kept()[0]["k1"] == 6 and (result / "space.safetensors").read_bytes() != written
+    for lost in (lambda: (result / "space.safetensors").unlink(), lambda: write_space(Space(shorter(half)), result)):
+        lost()
+        code, text = run_cli("identify", str(data), "--out", str(result))
+        assert code == 0 and "the radius stays" not in text and read_space(result).within is not None
+
+
+def shorter(whitening):
+    return Whitening(whitening.mean[1:], np.ascontiguousarray(whitening.matrix[1:, 1:]))
 
 
 def test_corrections_hold_now_and_in_the_next_run(first, tmp_path, run_cli):

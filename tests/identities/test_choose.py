@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.metrics import adjusted_rand_score
 
 import reunite.identities.choose as choose_module
@@ -23,11 +24,13 @@ from reunite.identities.look import (
     NEIGHBORHOODS,
     TENTH,
     WIDE,
+    Asked,
+    Look,
     averaged,
 )
 from reunite.identities.region import region
 from reunite.identities.support import Support
-from reunite.identities.whitening import half_whitening
+from reunite.identities.whitening import Space, half_whitening
 from reunite.neighbors.jaccard import jaccard_graph
 from reunite.types import unit_rows
 
@@ -40,7 +43,7 @@ def choose(
     assert len(found.rows) == len(found.labels)
     assert (found.whitening is not None) == found.evidence.half_whitened == ("half whitening" in found.evidence.chosen)
     if found.evidence.k1 is not None and len(found.rows) == len(rows):
-        np.testing.assert_array_equal(found.rows, rows if found.whitening is None else half_whitening(rows)(rows))
+        np.testing.assert_array_equal(found.rows, Space(half_whitening(rows) if found.whitening else None)(rows))
         graph = jaccard_graph(found.rows, found.evidence.k1, averaged(found.evidence.k1), FARTHEST)
         np.testing.assert_array_equal(found.labels, sparse_linkage_tree(graph).cut(found.evidence.eps))
     return found.evidence
@@ -81,7 +84,7 @@ def test_support_is_what_the_definition_says(d: int, half: bool) -> None:
         dealt = random.permutation(d)
         for hand in (dealt[: d // 2], dealt[d // 2 :]):
             views.append(unit_rows(np.ascontiguousarray(rows[:, hand if len(hand) else dealt])))
-    spaces = [half_whitening(view)(view) if half else view for view in (rows, *views)]
+    spaces = [Space(half_whitening(view) if half else None)(view) for view in (rows, *views)]
     graphs = [jaccard_graph(space, 6, averaged(6), FARTHEST) for space in spaces]
     trees = [sparse_linkage_tree(graph) for graph in graphs]
     for cut, clusters, separated, stable, support in zip(
@@ -173,8 +176,30 @@ def test_directions_of_much_variance_count_less_where_that_makes_individuals_cle
     loud = unit_rows(loud)
     found, plain, half = choose(loud), choose(loud, half=False), choose(loud, half=True)
     assert found.half_whitened and not plain.half_whitened and half.neighborhoods == found.neighborhoods
-    strongest = [max(dict(each.neighborhoods).values()) for each in (plain, half)]
-    assert strongest[1] > CLEARLY * strongest[0]
+    without, support = dict(plain.neighborhoods), dict(half.neighborhoods)
+    strongest = max(support, key=lambda k1: support[k1])
+    assert support[strongest] > CLEARLY * without[strongest] and support[strongest] >= max(without.values())
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "above"),
+    [
+        ([0.1, 0.3, 0.2], [0.1, 0.2, 0.2], True),
+        ([0.1, 0.3, 0.2], [0.1, 0.25, 0.2], False),  # not clearly
+        ([0.1, 0.3, 0.2], [0.28, 0.2, 0.2], True),  # the best ones of both differ by less
+        ([0.1, 0.3, 0.2], [0.31, 0.2, 0.2], False),  # the best of all is there
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], False),
+    ],
+)
+def test_spaces_are_compared_by_the_same_neighborhood(here: list[float], there: list[float], above: bool) -> None:
+    tree, counts, ones = sparse_linkage_tree(csr_array((3, 3))), np.zeros(len(CUTS), np.int64), np.ones(len(CUTS))
+
+    def look(best: list[float]) -> Look:
+        support = tuple(Support(tree, counts, np.linspace(0, each, len(CUTS)), ones) for each in best)
+        return Look(Asked(None, 0), None, NEIGHBORHOODS[:3], support)
+
+    assert look(here).clearly_above(look(there)) == above
+    assert not look(here).clearly_above(look(here))
 
 
 def test_what_is_given_is_used(rng: np.random.Generator) -> None:

@@ -106,7 +106,8 @@ def test_a_folder_that_grows_keeps_its_individuals(seed: int) -> None:
     first = identify(rows[old])
     previous = np.full(480, -1)
     previous[old] = first.labels
-    fresh, on = identify(rows), identify(rows, previous=previous, eps=first.eps, k1=first.evidence.k1)
+    fresh = identify(rows)
+    on = identify(rows, previous=previous, eps=first.eps, k1=first.evidence.k1, space=first.space)
     kept, anew = keep_numbers(on.labels, previous), keep_numbers(fresh.labels, previous)
     assert kept.kept >= 0.97 * kept.known and kept.kept >= anew.kept
     assert adjusted_rand_score(identity, on.labels) > adjusted_rand_score(identity[old], first.labels) - 0.05

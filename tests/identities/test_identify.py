@@ -6,15 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
+from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.errors import InputError
 from reunite.evaluate.clustering import clustering_scores
 from reunite.identities.constraints import Constraints, violated
 from reunite.identities.copies import MOST, looked_at, originals
 from reunite.identities.identify import identify
-from reunite.identities.look import CUTS
+from reunite.identities.look import CUTS, averaged
 from reunite.identities.overlap import overlapping
 from reunite.identities.result import Identities
-from reunite.identities.whitening import half_whitening
+from reunite.identities.whitening import Space, half_whitening
+from reunite.neighbors.jaccard import jaccard_graph
 from reunite.types import Clusters, unit_rows
 
 
@@ -200,11 +202,33 @@ def test_half_whitened_is_as_if_the_rows_had_been_whitened_before(rng: np.random
         (np.repeat(rng.standard_normal((12, 24)), 6, axis=0) + rng.standard_normal((72, 24))).astype(np.float32)
     )
     asked = identify(rows, eps=0.6, k1=6, half_whitened=True)
-    before = identify(half_whitening(rows)(rows), eps=0.6, k1=6, half_whitened=False)
+    before = identify(Space(half_whitening(rows))(rows), eps=0.6, k1=6, half_whitened=False)
     np.testing.assert_array_equal(asked.labels, before.labels)
     np.testing.assert_allclose(asked.confidence, before.confidence, atol=1e-5)
     assert asked.evidence.half_whitened and not before.evidence.half_whitened
     assert not np.array_equal(asked.labels, identify(rows, eps=0.6, k1=6, half_whitened=False).labels)
+
+
+def test_the_space_of_an_earlier_result_is_where_rows_are_compared(rng: np.random.Generator) -> None:
+    rows = unit_rows(
+        (np.repeat(rng.standard_normal((20, 24)), 6, axis=0) + rng.standard_normal((120, 24))).astype(np.float32)
+    )
+    for half in (False, True):
+        first = identify(rows[:90], half_whitened=half)
+        assert (first.space.half is not None) == half and first.space.within is not None
+        chosen = {"eps": first.eps, "k1": first.evidence.k1}
+        again = identify(rows[:90], space=first.space, **chosen)
+        np.testing.assert_array_equal(again.labels, first.labels)
+        np.testing.assert_array_equal(again.confidence, first.confidence)
+        on = identify(rows, space=first.space, **chosen)
+        assert on.space is first.space and on.evidence.half_whitened == half
+        graph = jaccard_graph(first.space(rows), chosen["k1"], averaged(chosen["k1"]), FARTHEST)
+        np.testing.assert_array_equal(on.labels, sparse_linkage_tree(graph).cut(first.eps))
+        with pytest.raises(InputError, match="leave half_whitened out"):
+            identify(rows, space=first.space, half_whitened=half)
+        with pytest.raises(InputError, match="24 dimensions; these have 23"):
+            identify(rows[:, 1:], space=first.space)
+    assert identify(rows[:4], space=first.space).space.dimensions is None  # of few rows nothing is learned, or kept
 
 
 @pytest.mark.parametrize("n", [4, 6, 30, 31, 50, 500])

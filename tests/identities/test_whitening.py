@@ -7,8 +7,12 @@ from sklearn.covariance import ledoit_wolf
 
 import reunite.identities.whitening as whitening_module
 from oracles.merging import unit
-from reunite.identities.whitening import half_whitening, whitened
+from reunite.identities.whitening import Space, half_whitening, within_whitening
 from reunite.types import unit_rows
+
+
+def whitened(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return Space(within=within_whitening(rows, rows, labels))(rows)
 
 
 def by_definition(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -33,7 +37,7 @@ def test_equals_the_definition(rng: np.random.Generator, groups: int, each: int,
     rows, labels = some_rows(rng, groups, each, d)
     labels[-1] = groups  # somebody who is alone, and in a cluster of no weight
     before = rows.copy(), labels.copy()
-    found = whitened(rows, rows, labels)
+    found = whitened(rows, labels)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, by_definition(rows, labels), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
@@ -49,16 +53,17 @@ def test_half_whitening_equals_the_definition(rng: np.random.Generator, count: i
     root = fractional_matrix_power(ledoit_wolf(rows.astype(np.float64) - mean, assume_centered=True)[0], -0.25)
     before = rows.copy()
     learned = half_whitening(rows)
+    assert learned is not None
     for each in (rows, others):
         np.testing.assert_allclose(learned(each), unit((each - mean) @ root), atol=1e-4)
         assert learned(each).dtype == np.float32
     np.testing.assert_array_equal(rows, before)
 
 
-def test_half_whitening_of_rows_that_are_all_alike_changes_nothing(rng: np.random.Generator) -> None:
+def test_rows_that_are_all_alike_are_not_half_whitened(rng: np.random.Generator) -> None:
     others = unit_rows(rng.standard_normal((7, 4)).astype(np.float32))
     for rows in (np.empty((0, 4), np.float32), np.repeat(others[:1], 5, axis=0), others[:1]):
-        assert half_whitening(rows)(others) is others
+        assert half_whitening(rows) is None
 
 
 def test_individuals_are_easier_to_tell_apart_where_one_direction_is_noise(rng: np.random.Generator) -> None:
@@ -71,23 +76,34 @@ def test_individuals_are_easier_to_tell_apart_where_one_direction_is_noise(rng: 
         similarity = each @ each.T - 2 * np.eye(240)
         return float((labels[similarity.argmax(axis=1)] == labels).mean())
 
-    assert right(rows) < 0.85 < 0.95 < right(whitened(rows, rows, labels))
+    assert right(rows) < 0.85 < 0.95 < right(whitened(rows, labels))
 
 
 def test_rows_are_left_alone_where_nothing_can_be_learned(rng: np.random.Generator) -> None:
     rows = unit_rows(rng.standard_normal((6, 4)).astype(np.float32))
-    assert whitened(rows, rows, np.arange(6)) is rows  # no cluster of two
-    assert whitened(rows, rows, np.zeros(6, np.int64)) is rows  # nothing to tell apart
+    assert within_whitening(rows, rows, np.arange(6)) is None  # no cluster of two
+    assert within_whitening(rows, rows, np.zeros(6, np.int64)) is None  # nothing to tell apart
     twice = np.repeat(rows, 3, axis=0)
-    assert whitened(twice, twice, np.repeat(np.arange(6), 3)) is twice  # nothing varies
+    assert within_whitening(twice, twice, np.repeat(np.arange(6), 3)) is None  # nothing varies
     nobody = np.empty((0, 4), np.float32)
-    assert whitened(nobody, nobody, np.empty(0, np.int64)) is nobody
+    assert within_whitening(nobody, nobody, np.empty(0, np.int64)) is None
+
+
+def test_a_space_is_one_after_the_other(rng: np.random.Generator) -> None:
+    rows, labels = some_rows(rng, 20, 4, 6)
+    half = half_whitening(rows)
+    assert half is not None
+    within = within_whitening(half(rows), half(rows), labels)
+    assert within is not None
+    np.testing.assert_array_equal(Space(half, within)(rows), within(half(rows)))
+    assert Space()(rows) is rows
+    assert [each.dimensions for each in (Space(), Space(half), Space(None, within))] == [None, 6, 6]
 
 
 def test_few_of_many_rows_are_enough(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = some_rows(rng, 300, 4, 6)
-    full = whitened(rows, rows, labels)
+    full = whitened(rows, labels)
     monkeypatch.setattr(whitening_module, "MOST_ROWS", 400)
-    some = whitened(rows, rows, labels)
+    some = whitened(rows, labels)
     assert not np.array_equal(some, full)
     assert np.einsum("ij,ij->i", some, full).min() > 0.95

@@ -17,6 +17,7 @@ from reunite.cli.folder_report import folder_story
 from reunite.cli.image_names import ImageNames
 from reunite.cli.image_tables import ImageIdentities, write_image_tables
 from reunite.cli.previous_result import RADIUS, PreviousResult, read_previous
+from reunite.cli.space_file import write_space
 from reunite.errors import InputError
 from reunite.evaluate.clustering import clustering_scores
 from reunite.evaluate.contact_sheets import write_contact_sheets
@@ -28,6 +29,7 @@ from reunite.identities.constraints import Constraints
 from reunite.identities.identify import identify
 from reunite.identities.numbering import Numbering, keep_numbers
 from reunite.identities.result import Identities
+from reunite.identities.whitening import Space
 from reunite.images.splits import counted
 from reunite.train.run import write_json
 from reunite.types import NOISE, ClusterScores, Images
@@ -97,7 +99,7 @@ def identify_images(
         console.print(earlier.line(), soft_wrap=True, markup=False)
     said = gather_constraints(options.constraints, _kept_pairs(before, out), names)
     pairs = Constraints.of(said.pairs, len(pictures), names=names.names, sources=said.sources)
-    radius = _radius(options, earlier, len(pictures), facts.get("encoder", ""))
+    radius = _radius(options, earlier, embedded.embeddings.shape, facts.get("encoder", ""))
     started = time.perf_counter()
     with console.status(f"finding individuals among {len(pictures):,} images"):
         found = identify(
@@ -107,10 +109,10 @@ def identify_images(
             pairs,
             radius.eps,
             k1=radius.k1,
-            half_whitened=radius.half_whitened,
             min_cluster_size=options.min_images,
             center=options.center,
             previous=None if earlier is None else earlier.identity,
+            space=radius.space,
             seed=options.seed,
         )
         calibration = _calibrated(embedded.embeddings, found.labels, options.seed)
@@ -123,6 +125,7 @@ def identify_images(
     write_image_tables(embedded, _columns(found), out, root=data, camera_names=camera_names)
     if said.said:
         write_constraints(out / "constraints.csv", said.said)
+    write_space(found.space, out)
     write_json(
         out / "summary.json",
         {
@@ -134,7 +137,6 @@ def identify_images(
             RADIUS: {
                 "eps": found.eps,
                 "k1": found.evidence.k1,
-                "half_whitened": found.evidence.half_whitened,
                 "images": radius.images,
                 "encoder": facts.get("encoder", ""),
             }
@@ -182,19 +184,21 @@ class Radius:
 
     eps: float | None
     k1: int | None
-    half_whitened: bool | None
+    space: Space | None
     images: int
 
 
-def _radius(options: ImageOptions, earlier: PreviousResult | None, images: int, encoder: str) -> Radius:
-    """Chosen anew for a new folder, for another encoder, and for a folder that has grown by half. A radius that moves with
-    every few images would unite and part individuals of whom nobody has seen anything new.
+def _radius(options: ImageOptions, earlier: PreviousResult | None, shape: tuple[int, ...], encoder: str) -> Radius:
+    """Chosen anew for a new folder, for another encoder, and for a folder that has grown by half. A radius and a space that
+    move with every few images would unite and part individuals of whom nobody has seen anything new.
     """
-    kept = None if earlier is None else earlier.radius
+    kept, images = None if earlier is None else earlier.radius, shape[0]
     if (
         kept is None
-        or (options.eps, options.k1) != (None, None)
+        or options.eps not in (None, kept.eps)
+        or options.k1 not in (None, kept.k1)
         or kept.encoder != encoder
+        or kept.space.dimensions not in (None, shape[1])
         or not kept.images <= images * GROWN <= kept.images * GROWN**2
     ):
         return Radius(options.eps, options.k1, None, images)
@@ -203,7 +207,7 @@ def _radius(options: ImageOptions, earlier: PreviousResult | None, images: int, 
         "many more",
         soft_wrap=True,
     )
-    return Radius(kept.eps, kept.k1, kept.half_whitened, kept.images)
+    return Radius(kept.eps, kept.k1, kept.space, kept.images)
 
 
 def _kept_pairs(before: Path | None, out: Path) -> Path | None:

@@ -16,7 +16,9 @@ import pyarrow.parquet
 from jaxtyping import Int64
 
 from reunite.cli.image_names import ImageNames
+from reunite.cli.space_file import read_space
 from reunite.errors import InputError
+from reunite.identities.whitening import Space
 from reunite.images.splits import counted
 from reunite.types import NOISE, check_codes
 
@@ -29,7 +31,7 @@ LARGEST = "largest_number"
 
 @dataclass(frozen=True)
 class KeptRadius:
-    """What an earlier result chose, for how many images, and whose embeddings these were.
+    """What an earlier result chose, in which space, for how many images, and whose embeddings these were.
 
     Attributes:
         encoder: empty where embeddings came as they are.
@@ -37,7 +39,7 @@ class KeptRadius:
 
     eps: float
     k1: int
-    half_whitened: bool
+    space: Space
     images: int
     encoder: str
 
@@ -102,7 +104,7 @@ def read_previous(folder: Path, names: ImageNames) -> PreviousResult:
         there=len(paths),
         matched=int(found.sum()),
         by_file_name=bool(by_file_name and found.any()),
-        radius=_radius(folder / "summary.json"),
+        radius=_radius(folder),
     )
 
 
@@ -147,15 +149,12 @@ def _by_file_name(paths: Sequence[str], names: ImageNames) -> Int64[np.ndarray, 
     return np.array([row_of.get(name, NOISE) if times_old[name] == 1 else NOISE for name in old], np.int64)
 
 
-def _radius(file: Path) -> KeptRadius | None:
-    """Of summary.json. One that does not say whether embeddings were half-whitened is older, and they were not."""
-    kept = _kept(file).get(RADIUS)
-    if not isinstance(kept, dict) or not {"eps", "k1", "images"} <= kept.keys():
+def _radius(folder: Path) -> KeptRadius | None:
+    """Of summary.json, with the space; a radius means nothing in another one."""
+    kept, space = _kept(folder / "summary.json").get(RADIUS), read_space(folder)
+    if not isinstance(kept, dict) or not {"eps", "k1", "images"} <= kept.keys() or space is None:
         return None
-    half_whitened = bool(kept.get("half_whitened", False))
-    return KeptRadius(
-        float(kept["eps"]), int(kept["k1"]), half_whitened, int(kept["images"]), str(kept.get("encoder", ""))
-    )
+    return KeptRadius(float(kept["eps"]), int(kept["k1"]), space, int(kept["images"]), str(kept.get("encoder", "")))
 
 
 def _kept(file: Path) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from reunite.identities.evidence import Evidence
-from reunite.identities.look import CLEARLY, FALLBACK, NEIGHBORHOODS, Asked, Look, averaged
+from reunite.identities.look import FALLBACK, NEIGHBORHOODS, Asked, Look, averaged
 from reunite.identities.region import region
-from reunite.identities.whitening import Whitening, half_whitening
+from reunite.identities.whitening import Space, Whitening, half_whitening, within_whitening
 
 LITTLE = 0.1
 """Support below which the sentence warns: vehicles are about there where the network was never trained on any
@@ -42,6 +42,10 @@ class Choice:
     rows: Float32[np.ndarray, "m d"]
     labels: Int64[np.ndarray, " m"]
 
+    def space(self, rows: Float32[np.ndarray, "n d"]) -> Space:
+        """Where all rows are to be compared: what varies within the groups that were found counts less there."""
+        return Space(self.whitening, within_whitening(Space(self.whitening)(rows), self.rows, self.labels))
+
 
 def choose(
     rows: Float32[np.ndarray, "n d"],
@@ -49,17 +53,18 @@ def choose(
     k1: int | None = None,
     half_whitened: bool | None = None,
     *,
+    kept: Space | None = None,
     seed: int = 0,
 ) -> Choice:
     """The space, the neighborhood and the cut at which clusters are separated and come out again.
 
     A space (embeddings as they are, or `half_whitening` of them), a k1 and a cut of average linkage on its Jaccard graph are
     supported by separation times the square of stability (`support`), and a k1 by its best cut. Half-whitened embeddings are
-    taken where their best k1 is supported `CLEARLY` more. Of k1 that are supported `NEARLY` as much as the best one the
-    largest is where to begin, and as long as the next smaller one is `BETTER` it is taken instead; the best wide one (`WIDE`)
-    is taken where it is supported `CLEARLY` more than all others. Of cuts that are `EQUAL` to the best one the largest is
-    taken. So where support does not decide, what is coarser is preferred: what is finer than individuals, bursts of images,
-    is supported too.
+    taken where one of their k1 is supported best of all, and `CLEARLY` more than the same k1 without. Of k1 that are
+    supported `NEARLY` as much as the best one the largest is where to begin, and as long as the next smaller one is `BETTER` it
+    is taken instead; the best wide one (`WIDE`) is taken where it is supported `CLEARLY` more than all others. Of cuts that are
+    `EQUAL` to the best one the largest is taken. So where support does not decide, what is coarser is preferred: what is finer
+    than individuals, bursts of images, is supported too.
 
     The square and the numbers behind these words are not derived. They were found on people, vehicles, characters and faces:
     docs/results.md has what they choose there, and what labels would have chosen.
@@ -69,6 +74,7 @@ def choose(
         eps: a cut to use; the others are chosen, and the evidence is gathered all the same.
         k1: neighbors to use.
         half_whitened: the space to use.
+        kept: one that was learned from other rows, to use.
         seed: of how dimensions are dealt and regions are drawn.
 
     Returns:
@@ -85,8 +91,10 @@ def choose(
     looked = region(rows, MOST_ROWS, random)
     first = region(looked, FIRST_ROWS, random)
     spaces = [half_whitening(rows) if half else None for half in (False, True) if half_whitened in (None, half)]
+    if kept is not None:
+        spaces = [kept.half]
     looks = [Look.at(first, space, _narrow(len(looked), k1), asked) for space in spaces]
-    look = looks[-1] if max(looks[-1].best) > CLEARLY * max(looks[0].best) else looks[0]
+    look = looks[-1] if looks[-1].clearly_above(looks[0]) else looks[0]
     if k1 is None:
         look = look.wider(first)
     if len(looked) > len(first):
@@ -105,8 +113,7 @@ def choose(
         tuple((each, best) for (each, _), best in zip(look.within, look.best, strict=True)),
         look.whitening is not None,
     )
-    seen = looked if look.whitening is None else look.whitening(looked)
-    return Choice(evidence, look.whitening, seen, found.tree.cut(cut))
+    return Choice(evidence, look.whitening, Space(look.whitening)(looked), found.tree.cut(cut))
 
 
 def _narrow(count: int, k1: int | None) -> tuple[tuple[int, int], ...]:

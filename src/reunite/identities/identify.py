@@ -20,7 +20,7 @@ from reunite.identities.look import averaged
 from reunite.identities.overlap import overlapping, span_of
 from reunite.identities.result import Identities
 from reunite.identities.separation import Separation, separation
-from reunite.identities.whitening import whitened
+from reunite.identities.whitening import Space
 from reunite.neighbors.jaccard import jaccard_graph
 from reunite.types import NOISE, Clusters, check_codes, check_unit_rows
 
@@ -38,6 +38,7 @@ def identify(
     overlap: bool = True,
     center: bool = True,
     previous: ArrayLike | None = None,
+    space: Space | None = None,
     seed: int = 0,
 ) -> Identities:
     """Group rows, such as the images of a folder, by individual; how many there are need not be known.
@@ -46,8 +47,8 @@ def identify(
     (`jaccard_graph`), and groups are united by average linkage on that graph (`sparse_linkage_tree`), up to a distance that is
     chosen together with the size of the neighborhoods, and with whether directions in which embeddings vary most count less
     (`choose`), on linkages of all rows or of a region of them. What varies within the groups of the one that is chosen counts
-    less (`whitened`) in the linkage that decides. Rows that are equal are one individual. O(n k) memory besides copies of the
-    embeddings.
+    less (`within_whitening`) in the linkage that decides. Rows that are equal are one individual. O(n k) memory besides copies
+    of the embeddings.
 
     Fewer than six rows have no neighborhoods to compare: there groups are united by distances as between two rows
     that are alone, 1 - exp(-|x - y|^2), and a cut that is much the same as a cosine similarity of 0.4.
@@ -71,6 +72,8 @@ def identify(
         center: False leaves embeddings as they are, for cameras that see different individuals.
         previous: (n,) the identity of each row in an earlier result, -1 where it had none. Where it is a close call, rows stay
             together or apart as they were (`regrouped`). `keep_numbers` then gives groups their earlier numbers.
+        space: that of the earlier result, to compare rows as they were compared then; None learns it from these rows. Without
+            it every distance changes a little with each row that comes, and so do groups that none of the new rows is in.
         seed: of what is drawn to choose these.
 
     Returns:
@@ -81,8 +84,9 @@ def identify(
         holds a row which must stay apart from this one.
 
     Raises:
-        InputError: shapes that do not fit, rows that are not finite, `eps`, `k1` or `min_cluster_size` out of range, or
-            constraints that contradict each other (with the chain of pairs that does) or are no pairs of rows.
+        InputError: shapes that do not fit, rows that are not finite, `eps`, `k1` or `min_cluster_size` out of range, both
+            `half_whitened` and `space`, or constraints that contradict each other (with the chain of pairs that does) or are no
+            pairs of rows.
     """
     if eps is not None and not (0 < eps < 1 and math.isfinite(eps)):
         raise InputError(f"eps is a mean Jaccard distance and must be between 0 and 1; got {eps}.")
@@ -93,6 +97,8 @@ def identify(
         )
     rows = check_unit_rows(embeddings)
     count = len(rows)
+    if space is not None:
+        _check_space(space, rows.shape[1], half_whitened)
     cameras = check_codes(camera, count, "camera")
     said = constraints if isinstance(constraints, Constraints) else Constraints.of(constraints, count)
     if len(said.groups) != count:
@@ -110,22 +116,30 @@ def identify(
         rows = without(rows, camera_means(rows, cameras))
     same = np.concatenate([said.same, np.stack([first, np.arange(count)], axis=1)])
     rows, groups, barred = rows[kept], united(place[same], len(kept)), place[apart]
-    choice = choose(rows, eps, k1, half_whitened, seed=seed)
+    choice = choose(rows, eps, k1, half_whitened, kept=space, seed=seed)
     evidence = choice.evidence
-    if choice.whitening is not None:
-        rows = choice.whitening(rows)
     if evidence.k1 is None:
-        graph = _of_few(rows)
+        space, graph = Space(), _of_few(rows)
     else:
-        rows = whitened(rows, choice.rows, choice.labels)
-        graph = jaccard_graph(rows, evidence.k1, averaged(evidence.k1), FARTHEST)
+        space = choice.space(rows) if space is None else space
+        graph = jaccard_graph(space(rows), evidence.k1, averaged(evidence.k1), FARTHEST)
     tree = sparse_linkage_tree(graph, groups, barred)
     before = check_codes(previous, count, "previous")[kept]
     linked = regrouped(graph, tree, evidence.eps, before, barred) if (before >= 0).any() else tree.cut(evidence.eps)
     labels = _without_small(linked[place], min_cluster_size, said.same)
     near = separation(graph, labels[kept], barred)
     sure, lead = _confidence(near, labels[kept], evidence.eps)
-    return Identities(labels, sure[place], lead[place], near.second_best[place], evidence.eps, evidence, apart)
+    return Identities(labels, sure[place], lead[place], near.second_best[place], evidence.eps, evidence, apart, space)
+
+
+def _check_space(space: Space, dimensions: int, half_whitened: bool | None) -> None:
+    if half_whitened is not None:
+        raise InputError("space says whether embeddings are half-whitened; leave half_whitened out, or space.")
+    if space.dimensions not in (None, dimensions):
+        raise InputError(
+            f"space was learned from embeddings of {space.dimensions} dimensions; these have {dimensions}. Pass that of a "
+            "result of the same encoder, or leave it out."
+        )
 
 
 def _of_few(rows: Float32[np.ndarray, "n d"]) -> csr_array:

@@ -11,7 +11,7 @@ from reunite.cluster.linkage_tree import LinkageTree
 from reunite.cluster.sparse_linkage import FARTHEST, sparse_linkage_tree
 from reunite.identities.silhouette import ROWS, mean_silhouette
 from reunite.identities.support import Support, support
-from reunite.identities.whitening import Whitening, half_whitening
+from reunite.identities.whitening import Space, Whitening, half_whitening
 from reunite.neighbors.jaccard import jaccard_graph
 
 NEIGHBORHOODS = ((2, 1), (3, 2), (4, 2), (6, 2), (8, 2), (10, 3), (15, 4), (20, 6), (25, 6))
@@ -38,9 +38,9 @@ BETTER = 1.06
 dealing of the dimensions to another that ratio differed by 0.01 to 0.03)."""
 
 CLEARLY = 1.25
-"""Times as much support as the embeddings as they are have, for which half-whitened ones are taken: where all directions count
-more alike, halves of them agree more, whether or not it helps. And times as much as others have, for which a wide neighborhood
-is taken."""
+"""Times as much support as the embeddings as they are have with the same neighborhood, for which half-whitened ones are taken:
+where all directions count more alike, halves of them agree more, whether or not it helps. And times as much as others have, for
+which a wide neighborhood is taken."""
 
 CUTS = np.round(np.arange(0.40, 0.805, 0.025), 3)
 """Mean Jaccard distances that are looked at. Groups that share less than a fifth are kinds, not individuals."""
@@ -117,7 +117,7 @@ class Look:
 
     def wider(self, rows: Float32[np.ndarray, "n d"]) -> Look:
         """With wide neighborhoods whose groups are `SUBSTANTIAL`, as long as support does not go down."""
-        seen = rows if self.whitening is None else self.whitening(rows)
+        seen = Space(self.whitening)(rows)
         shown = np.unique(np.linspace(0, len(rows) - 1, ROWS).round().astype(np.int64))
 
         def substantial(tree: LinkageTree, *cuts: float) -> bool:
@@ -141,6 +141,15 @@ class Look:
         """Support of the best cut of each neighborhood."""
         return [self.asked.best(each) for each in self.support]
 
+    def clearly_above(self, other: Look) -> bool:
+        """Whether a neighborhood of this space is supported best of all, and `CLEARLY` more than the same one in the other.
+
+        Not than the best one there, which may answer another question: of vehicles as they are, pairs of nearest neighbors are
+        supported best; half-whitened ones are supported best, and 1.4 times as much as the others, with two neighbors and more.
+        """
+        place = int(np.argmax(self.best))
+        return self.best[place] >= max(other.best) and self.best[place] > CLEARLY * other.best[place]
+
     @property
     def place(self) -> int:
         """That of the neighborhood that is chosen."""
@@ -159,7 +168,7 @@ def _as_it_is(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
 
 
 def _whitened(rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
-    return half_whitening(rows)(rows)
+    return Space(half_whitening(rows))(rows)
 
 
 def averaged(k1: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from reunite.identities.evidence import Evidence
+from reunite.identities.whitening import Space
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,7 @@ class Identities:
         eps: mean distance up to which groups of rows were united.
         evidence: what `eps` was chosen from.
         apart: pairs of rows i < j that had to stay apart, each once, (p, 2).
+        space: how embeddings were changed before they were compared.
     """
 
     labels: Int64[np.ndarray, " n"]
@@ -32,3 +34,4 @@ class Identities:
     eps: float
     evidence: Evidence
     apart: Int64[np.ndarray, "p 2"]
+    space: Space = field(default_factory=Space)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,47 @@ MOST_ROWS = 50_000
 SMALL = 1e-6
 """Differences below it are rounding, and there is nothing to learn from them."""
 
-Whitening = Callable[[Float32[np.ndarray, "n d"]], Float32[np.ndarray, "n d"]]
-"""Makes other rows of length one of rows of length one."""
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """Makes other rows of length one of rows of length one: x -> (x - mean) matrix.
+
+    Attributes:
+        mean: (d,). matrix: (d, d), symmetric.
+    """
+
+    mean: Float32[np.ndarray, " d"]
+    matrix: Float32[np.ndarray, "d d"]
+
+    def __call__(self, rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+        """Other rows, of length one again."""
+        return unit_rows((rows - self.mean) @ self.matrix)
 
 
-def half_whitening(rows: Float32[np.ndarray, "n d"]) -> Whitening:
+@dataclass(frozen=True, eq=False)
+class Space:
+    """How embeddings are changed before they are compared: what was learned from some rows, for these and later ones.
+
+    Attributes:
+        half: `half_whitening` of all rows, if it was chosen. within: then `within_whitening`, if there was anything to learn.
+    """
+
+    half: Whitening | None = None
+    within: Whitening | None = None
+
+    @property
+    def dimensions(self) -> int | None:
+        """Of the rows that it is for; None is any."""
+        return next((len(each.mean) for each in (self.half, self.within) if each is not None), None)
+
+    def __call__(self, rows: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n d"]:
+        """One whitening after the other; the rows themselves where there is none."""
+        for each in (self.half, self.within):
+            rows = rows if each is None else each(rows)
+        return rows
+
+
+def half_whitening(rows: Float32[np.ndarray, "n d"]) -> Whitening | None:
     """Half way to where embeddings vary the same in all directions: x -> (x - mean) C^(-1/4), of length one again.
 
     A network that was trained for something else spends most of the variance of its embeddings on what it was trained to tell
@@ -31,19 +67,21 @@ def half_whitening(rows: Float32[np.ndarray, "n d"]) -> Whitening:
     with t = 1/2, and the shrinkage of Ledoit and Wolf (2004) of the covariance C.
 
     Args:
-        rows: of length one, that mean and covariance are taken of. Where they are all alike, nothing is changed.
+        rows: of length one, that mean and covariance are taken of.
+
+    Returns:
+        None where they are all alike.
     """
     seen = rows[_spread(len(rows))]
     mean = seen.mean(axis=0) if len(seen) else np.zeros(rows.shape[1], np.float32)
     if not len(seen) or np.abs(seen - mean).max() < SMALL:
-        return lambda each: each
-    matrix = _root(seen - mean, -0.25)
-    return lambda each: unit_rows((each - mean) @ matrix)
+        return None
+    return Whitening(mean, _root(seen - mean, -0.25))
 
 
-def whitened(
+def within_whitening(
     rows: Float32[np.ndarray, "n d"], seen: Float32[np.ndarray, "m d"], labels: Int64[np.ndarray, " m"]
-) -> Float32[np.ndarray, "n d"]:
+) -> Whitening | None:
     """Rows without their mean, times the inverse square root of the covariance within clusters, of length one again.
 
     Directions in which rows of one individual differ (pose, light, what hides them) are no evidence that two rows are of two
@@ -52,25 +90,25 @@ def whitened(
     have to choose. A few clusters that are wrong matter little: they are averaged with all others.
 
     Args:
-        rows: of length one.
+        rows: of length one, that the mean is taken of.
         seen: the same, or some of them, of which clusters are known.
         labels: (m,) clusters 0, 1, ... of these.
 
     Returns:
-        The rows themselves where no cluster has two different rows, or where all rows are in one: nothing would be left of
-        what they share.
+        None where no cluster has two different rows, or where all rows are in one: nothing would be left of what they
+        share.
     """
     sizes = np.bincount(labels, minlength=1)
     several = np.flatnonzero(sizes[labels] > 1)
     if not len(several) or len(sizes) == 1:
-        return rows
+        return None
     asked = several[_spread(len(several))]
     size = sizes[labels[asked]]
     within = seen[asked] - centroids(seen, labels)[labels[asked]]
     within *= np.sqrt(size / (size - 1)).astype(np.float32)[:, None]  # a mean of few rows is too near to them
     if np.abs(within).max() < SMALL:
-        return rows
-    return unit_rows((rows - rows.mean(axis=0)) @ _root(within, -0.5))
+        return None
+    return Whitening(rows.mean(axis=0), _root(within, -0.5))
 
 
 def _spread(count: int) -> Int64[np.ndarray, " m"]:
