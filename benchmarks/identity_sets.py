@@ -18,6 +18,9 @@ from reunite.types import UNKNOWN, Dataset, Images, unit_rows
 PASSES = 60
 """Passes of the network over the training images, as in docs/results.md."""
 
+NETWORKS = ("mobilenet_v2", "squeezenet1_1")
+"""Trained on ImageNet, and not on any of these individuals."""
+
 OTHERS = {"walkers_few": (300, 4, 1, 9), "walkers_more": (60, 5, 6, 8), "walkers_many": (12, 5, 40, 7)}
 """Other walkers than those of the training: identities, cameras, images by each, and seed."""
 
@@ -55,14 +58,13 @@ def every_set(seeds: list[int], folders: list[Path]) -> Iterator[Named]:
         yield from (Named(f"walkers, `{recipe}`", seed, "walkers", recipe) for seed in seeds)
     for recipe in ("cluster_contrast", "cluster_contrast_infomap"):
         yield from (Named(f"omniglot's unseen alphabets, `{recipe}`", seed, "omniglot", recipe) for seed in seeds)
-    for network in ("mobilenet_v2", "squeezenet1_1"):
-        yield Named(f"vehicle2cam, `{network}` of ImageNet", None, "vehicles", network)
+    yield from (Named(f"vehicle2cam, `{network}` of ImageNet", None, "vehicles", network) for network in NETWORKS)
     for source, (identities, cameras, images, _) in OTHERS.items():
         group = f"{identities} other walkers by {cameras} cameras, {images} images by each, `cluster_contrast`"
         yield Named(group, None, source)
-    for folder in folders:
-        for network in ("mobilenet_v2", "squeezenet1_1"):
-            yield Named(f"{folder.name}, `{network}` of ImageNet", None, str(folder), network)
+    for folder in ("walkers", "omniglot", *map(str, folders)):
+        for network in NETWORKS:
+            yield Named(f"{Path(folder).name}, `{network}` of ImageNet", None, folder, network)
 
 
 def load(named: Named, shared: Path, out: Path) -> Known:
@@ -73,10 +75,10 @@ def load(named: Named, shared: Path, out: Path) -> Known:
     if not kept.is_file():
         if named.source in OTHERS:
             encoder, images = _other_walkers(named, shared, out)
-        elif named.source in ("walkers", "omniglot"):
-            encoder, images = _adapted(named, shared, out)
+        elif named.recipe in NETWORKS:
+            encoder, images = _of_imagenet(named, shared), _images(named, shared, out)
         else:
-            encoder, images = _of_imagenet(named, shared)
+            encoder, images = _adapted(named, shared, out), _images(named, shared, out)
         kept.parent.mkdir(parents=True, exist_ok=True)
         rows = reunite.embed(encoder, images, progress=False)
         np.savez(kept, x=rows, y=images.identity, c=images.camera)
@@ -94,19 +96,28 @@ def _market(shared: Path, everything: bool) -> Known:
     )
 
 
-def _adapted(named: Named, shared: Path, out: Path) -> tuple[reunite.Encoder, Images]:
-    """A small network trained without labels: on all walkers, and on other alphabets than those that are embedded."""
-    source = shared / "data" / "omniglot"
+def _dataset(named: Named, shared: Path, out: Path) -> tuple[Dataset, Path]:
+    """Pictures, and the folder that holds them."""
     if named.source == "walkers":
-        source = out / "data" / "walkers"
-        dataset = reunite.render_walkers(source, identities=200, cameras=5, images=4, seed=0)
-        images, _ = every_image(dataset)
-        dataset = replace(dataset, train=images)
-    else:
-        dataset = reunite.images.read(source)
-        images, split = every_image(dataset)
-        images = images.take(np.flatnonzero(split != "train"))
-    return _trained(named, dataset, source, out).encoder(), images
+        folder = out / "data" / "walkers"
+        return reunite.render_walkers(folder, identities=200, cameras=5, images=4, seed=0), folder
+    named_folders = {"omniglot": "omniglot", "vehicles": "vehicle2cam"}
+    folder = shared / "data" / named_folders[named.source] if named.source in named_folders else Path(named.source)
+    return reunite.images.read(folder), folder
+
+
+def _images(named: Named, shared: Path, out: Path) -> Images:
+    """Those that are embedded: of characters the alphabets that nothing is trained on, of others all."""
+    images, split = every_image(_dataset(named, shared, out)[0])
+    return images.take(np.flatnonzero(split != "train")) if named.source == "omniglot" else images
+
+
+def _adapted(named: Named, shared: Path, out: Path) -> reunite.Encoder:
+    """A small network trained without labels: on all walkers, and on other alphabets than those that are embedded."""
+    dataset, source = _dataset(named, shared, out)
+    if named.source == "walkers":
+        dataset = replace(dataset, train=_images(named, shared, out))
+    return _trained(named, dataset, source, out).encoder()
 
 
 def _trained(named: Named, dataset: Dataset, source: Path, out: Path) -> reunite.Run:
@@ -123,14 +134,14 @@ def _other_walkers(named: Named, shared: Path, out: Path) -> tuple[reunite.Encod
     folder = out / "data" / named.source
     dataset = reunite.render_walkers(folder, identities=identities, cameras=cameras, images=images, seed=seed)
     trained = Named("", 0, "walkers", "cluster_contrast")
-    return _adapted(trained, shared, out)[0], every_image(dataset)[0]
+    return _adapted(trained, shared, out), every_image(dataset)[0]
 
 
-def _of_imagenet(named: Named, shared: Path) -> tuple[reunite.Encoder, Images]:
+def _of_imagenet(named: Named, shared: Path) -> reunite.Encoder:
     """Networks that have seen none of these individuals: ImageNet's, as they are."""
     weights = shared / "data" / "weights"
     if named.recipe == "mobilenet_v2":
-        encoder = reunite.Encoder(
+        return reunite.Encoder(
             "mobilenet_v2",
             weights=str(weights / "mobilenet_v2_imagenet_fp16.safetensors"),
             neck="none",
@@ -140,8 +151,5 @@ def _of_imagenet(named: Named, shared: Path) -> tuple[reunite.Encoder, Images]:
             mean=(0.5, 0.5, 0.5),
             std=(0.5, 0.5, 0.5),
         )
-    else:
-        file = weights / "squeezenet1_1_imagenet_fp32.safetensors"
-        encoder = reunite.Encoder("squeezenet1_1", weights=str(file), neck="none", image_size=(224, 224))
-    folder = shared / "data" / "vehicle2cam" if named.source == "vehicles" else Path(named.source)
-    return encoder, every_image(reunite.images.read(folder))[0]
+    file = weights / "squeezenet1_1_imagenet_fp32.safetensors"
+    return reunite.Encoder("squeezenet1_1", weights=str(file), neck="none", image_size=(224, 224))

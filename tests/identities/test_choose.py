@@ -188,6 +188,9 @@ def test_directions_of_much_variance_count_less_where_that_makes_individuals_cle
         ([0.1, 0.3, 0.2], [0.1, 0.25, 0.2], False),  # not clearly
         ([0.1, 0.3, 0.2], [0.28, 0.2, 0.2], True),  # the best ones of both differ by less
         ([0.1, 0.3, 0.2], [0.31, 0.2, 0.2], False),  # the best of all is there
+        ([0.04, 0.1, 0.09], [0.14, 0.09, 0.08], True),  # weak, and more is enough
+        ([0.04, 0.1, 0.09], [0.05, 0.11, 0.08], False),
+        ([0.04, 0.1, 0.09], [0.16, 0.05, 0.05], False),  # not weak
         ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], False),
     ],
 )
@@ -198,8 +201,8 @@ def test_spaces_are_compared_by_the_same_neighborhood(here: list[float], there: 
         support = tuple(Support(tree, counts, np.linspace(0, each, len(CUTS)), ones) for each in best)
         return Look(Asked(None, 0), None, NEIGHBORHOODS[:3], support)
 
-    assert look(here).clearly_above(look(there)) == above
-    assert not look(here).clearly_above(look(here))
+    assert look(here).better_than(look(there)) == above
+    assert not look(here).better_than(look(here))
 
 
 def test_what_is_given_is_used(rng: np.random.Generator) -> None:

@@ -60,11 +60,12 @@ def choose(
 
     A space (embeddings as they are, or `half_whitening` of them), a k1 and a cut of average linkage on its Jaccard graph are
     supported by separation times the square of stability (`support`), and a k1 by its best cut. Half-whitened embeddings are
-    taken where one of their k1 is supported best of all, and `CLEARLY` more than the same k1 without. Of k1 that are
-    supported `NEARLY` as much as the best one the largest is where to begin, and as long as the next smaller one is `BETTER` it
-    is taken instead; the best wide one (`WIDE`) is taken where it is supported `CLEARLY` more than all others. Of cuts that are
-    `EQUAL` to the best one the largest is taken. So where support does not decide, what is coarser is preferred: what is finer
-    than individuals, bursts of images, is supported too.
+    taken where one of their k1 is supported best of all, and `CLEARLY` more than the same k1 without; where support is `WEAK`
+    without, wherever it is supported more than the same k1. Of k1 that are supported `NEARLY` as much as the best one the
+    largest is where to begin, and as long as the next smaller one is `BETTER` it is taken instead; the best wide one (`WIDE`)
+    is taken where it is supported `CLEARLY` more than all others. Of cuts that are `EQUAL` to the best one the largest is
+    taken. So where support does not decide, what is coarser is preferred: what is finer than individuals, bursts of images, is
+    supported too.
 
     The square and the numbers behind these words are not derived. They were found on people, vehicles, characters and faces:
     docs/results.md has what they choose there, and what labels would have chosen.
@@ -94,7 +95,7 @@ def choose(
     if kept is not None:
         spaces = [kept.half]
     looks = [Look.at(first, space, _narrow(len(looked), k1), asked) for space in spaces]
-    look = looks[-1] if looks[-1].clearly_above(looks[0]) else looks[0]
+    look = looks[-1] if looks[-1].better_than(looks[0]) else looks[0]
     if k1 is None:
         look = look.wider(first)
     if len(looked) > len(first):
