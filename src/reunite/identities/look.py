@@ -44,8 +44,9 @@ others have, for which a wide neighborhood is taken."""
 
 WEAK = 0.15
 """Support of the embeddings as they are below which half-whitened ones are taken wherever they have more with the same
-neighborhood. So little is what ImageNet's networks have on vehicles, people and characters (0.01 to 0.14), where half whitening
-made them better, while networks that were trained for what they embed have 0.15 and more, and it made them worse."""
+neighborhood. Only networks that were not trained for what they embedded had so little (those of ImageNet on vehicles, on
+characters and on some people), and mostly it made them better; those that were trained for it had 0.15 and more, and it made
+them worse."""
 
 CUTS = np.round(np.arange(0.40, 0.805, 0.025), 3)
 """Mean Jaccard distances that are looked at. Groups that share less than a fifth are kinds, not individuals."""
