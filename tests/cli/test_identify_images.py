@@ -16,7 +16,7 @@ from PIL import Image
 from reunite.cli import main
 from reunite.cli.space_file import read_space, write_space
 from reunite.evaluate import clustering_scores
-from reunite.identities.whitening import Space, Whitening
+from reunite.identities.whitening import Whitening
 from reunite.types import unit_rows
 
 PEOPLE, EACH = 14, 6
@@ -110,36 +110,37 @@ def test_the_same_again_and_more_images_keep_their_numbers(first, tmp_path, run_
 
 
 def test_the_next_run_compares_in_the_same_way(tmp_path, run_cli):
-    """The same radius, neighbors and space, to the byte; another radius, or embeddings of another size, begin anew."""
+    """The same radius, neighbors and space; another radius, another encoder, or a space that is lost, begin anew."""
     data, _ = made_up(tmp_path / "data", PEOPLE * EACH, np.random.default_rng(0))
     result = tmp_path / "result"
 
     def kept():
-        return json.loads((result / "summary.json").read_text("utf-8"))["radius"], read_space(result)
+        return json.loads((result / "summary.json").read_text("utf-8"))["radius"], read_space(result)[0]
 
-    assert run_cli("identify", str(data), "--out", str(result), "--k1", "4")[0] == 0
+    def goes_on(*options):
+        code, text = run_cli("identify", str(data), "--out", str(result), *options)
+        assert code == 0
+        return "the radius stays" in text
+
+    assert not goes_on("--k1", "4")
     radius, space = kept()
     assert radius["k1"] == 4 and space.within is not None
     data, _ = made_up(tmp_path / "data", PEOPLE * (EACH + 1), np.random.default_rng(0))
-    written = (result / "space.safetensors").read_bytes()
-    for again in ([], ["--k1", "4"]):
-        code, text = run_cli("identify", str(data), "--out", str(result), *again)
-        assert code == 0 and "the radius stays" in text and "(k1 4)" in text
-        assert kept()[0] == radius and (result / "space.safetensors").read_bytes() == written
-    half = Whitening(np.zeros_like(space.within.mean), np.eye(len(space.within.mean), dtype=np.float32))
-    write_space(replace(space, half=half), result)
-    code, text = run_cli("identify", str(data), "--out", str(result))
-    assert code == 0 and "half whitening" in text and read_space(result).half is not None
-    assert run_cli("identify", str(data), "--out", str(result), "--k1", "6")[0] == 0
-    assert kept()[0]["k1"] == 6 and (result / "space.safetensors").read_bytes() != written
-    for lost in (lambda: (result / "space.safetensors").unlink(), lambda: write_space(Space(shorter(half)), result)):
-        lost()
-        code, text = run_cli("identify", str(data), "--out", str(result))
-        assert code == 0 and "the radius stays" not in text and read_space(result).within is not None
-
-
-def shorter(whitening):
-    return Whitening(whitening.mean[1:], np.ascontiguousarray(whitening.matrix[1:, 1:]))
+    for options in ([], ["--k1", "4"], ["--eps", str(radius["eps"])]):
+        assert goes_on(*options) and kept()[0] == radius
+        np.testing.assert_array_equal(kept()[1].within.matrix, space.within.matrix)
+    half = Whitening(np.zeros(32, np.float32), np.eye(32, dtype=np.float32))
+    write_space(replace(space, half=half), read_space(result)[1], result)
+    assert goes_on() and kept()[1].half is not None
+    assert not goes_on("--k1", "6") and kept()[0]["k1"] == 6
+    table = pq.read_table(data)
+    turned = -np.array(table["embedding"].to_pylist(), np.float32)
+    other = table.set_column(table.column_names.index("embedding"), "embedding", pa.array(turned.tolist()))
+    pq.write_table(other, data)
+    assert not goes_on()  # embeddings of another encoder
+    assert goes_on()
+    (result / "space.safetensors").unlink()
+    assert not goes_on() and read_space(result) is not None
 
 
 def test_corrections_hold_now_and_in_the_next_run(first, tmp_path, run_cli):

@@ -17,7 +17,7 @@ from reunite.cli.folder_report import folder_story
 from reunite.cli.image_names import ImageNames
 from reunite.cli.image_tables import ImageIdentities, write_image_tables
 from reunite.cli.previous_result import RADIUS, PreviousResult, read_previous
-from reunite.cli.space_file import write_space
+from reunite.cli.space_file import Sample, write_space
 from reunite.errors import InputError
 from reunite.evaluate.clustering import clustering_scores
 from reunite.evaluate.contact_sheets import write_contact_sheets
@@ -99,7 +99,7 @@ def identify_images(
         console.print(earlier.line(), soft_wrap=True, markup=False)
     said = gather_constraints(options.constraints, _kept_pairs(before, out), names)
     pairs = Constraints.of(said.pairs, len(pictures), names=names.names, sources=said.sources)
-    radius = _radius(options, earlier, embedded.embeddings.shape, facts.get("encoder", ""))
+    radius = _radius(options, earlier, embedded.embeddings)
     started = time.perf_counter()
     with console.status(f"finding individuals among {len(pictures):,} images"):
         found = identify(
@@ -125,7 +125,7 @@ def identify_images(
     write_image_tables(embedded, _columns(found), out, root=data, camera_names=camera_names)
     if said.said:
         write_constraints(out / "constraints.csv", said.said)
-    write_space(found.space, out)
+    write_space(found.space, Sample.of(names.names, embedded.embeddings), out)
     write_json(
         out / "summary.json",
         {
@@ -138,7 +138,6 @@ def identify_images(
                 "eps": found.eps,
                 "k1": found.evidence.k1,
                 "images": radius.images,
-                "encoder": facts.get("encoder", ""),
             }
             if found.evidence.k1
             else None,
@@ -188,17 +187,16 @@ class Radius:
     images: int
 
 
-def _radius(options: ImageOptions, earlier: PreviousResult | None, shape: tuple[int, ...], encoder: str) -> Radius:
+def _radius(options: ImageOptions, earlier: PreviousResult | None, embeddings: np.ndarray) -> Radius:
     """Chosen anew for a new folder, for another encoder, and for a folder that has grown by half. A radius and a space that
     move with every few images would unite and part individuals of whom nobody has seen anything new.
     """
-    kept, images = None if earlier is None else earlier.radius, shape[0]
+    kept, images = None if earlier is None else earlier.radius, len(embeddings)
     if (
         kept is None
         or options.eps not in (None, kept.eps)
         or options.k1 not in (None, kept.k1)
-        or kept.encoder != encoder
-        or kept.space.dimensions not in (None, shape[1])
+        or not kept.of_encoder(embeddings)
         or not kept.images <= images * GROWN <= kept.images * GROWN**2
     ):
         return Radius(options.eps, options.k1, None, images)

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from reunite.cli.image_names import ImageNames
-from reunite.cli.space_file import read_space
+from reunite.cli.space_file import Sample, read_space
 from reunite.errors import InputError
 from reunite.identities.whitening import Space
 from reunite.images.splits import counted
@@ -31,17 +31,22 @@ LARGEST = "largest_number"
 
 @dataclass(frozen=True)
 class KeptRadius:
-    """What an earlier result chose, in which space, for how many images, and whose embeddings these were.
+    """What an earlier result chose, in which space, and for how many images.
 
     Attributes:
-        encoder: empty where embeddings came as they are.
+        sample: some of these images. rows: where each of the sample is among the images that there are now; -1 is nowhere.
     """
 
     eps: float
     k1: int
     space: Space
     images: int
-    encoder: str
+    sample: Sample
+    rows: Int64[np.ndarray, " m"]
+
+    def of_encoder(self, embeddings: Float32[np.ndarray, "n d"]) -> bool:
+        """Whether it was chosen for embeddings by the encoder of these; for another one it means nothing."""
+        return self.sample.same_encoder(embeddings, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +109,7 @@ def read_previous(folder: Path, names: ImageNames) -> PreviousResult:
         there=len(paths),
         matched=int(found.sum()),
         by_file_name=bool(by_file_name and found.any()),
-        radius=_radius(folder),
+        radius=_radius(folder, dict(zip(paths, row_of.tolist(), strict=True))),
     )
 
 
@@ -149,12 +154,14 @@ def _by_file_name(paths: Sequence[str], names: ImageNames) -> Int64[np.ndarray, 
     return np.array([row_of.get(name, NOISE) if times_old[name] == 1 else NOISE for name in old], np.int64)
 
 
-def _radius(folder: Path) -> KeptRadius | None:
+def _radius(folder: Path, row_of: dict[str, int]) -> KeptRadius | None:
     """Of summary.json, with the space; a radius means nothing in another one."""
-    kept, space = _kept(folder / "summary.json").get(RADIUS), read_space(folder)
-    if not isinstance(kept, dict) or not {"eps", "k1", "images"} <= kept.keys() or space is None:
+    kept, there = _kept(folder / "summary.json").get(RADIUS), read_space(folder)
+    if not isinstance(kept, dict) or not {"eps", "k1", "images"} <= kept.keys() or there is None:
         return None
-    return KeptRadius(float(kept["eps"]), int(kept["k1"]), space, int(kept["images"]), str(kept.get("encoder", "")))
+    space, sample = there
+    rows = np.array([row_of.get(name, NOISE) for name in sample.names], np.int64)
+    return KeptRadius(float(kept["eps"]), int(kept["k1"]), space, int(kept["images"]), sample, rows)
 
 
 def _kept(file: Path) -> dict[str, Any]:
