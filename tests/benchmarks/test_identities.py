@@ -88,7 +88,7 @@ def test_tables_hold_every_set_and_scores_are_kept(known, small_grids, tmp_path,
 
 def test_files_of_sets_have_different_names():
     names = [named.name for named in every_set([0, 1, 2], [])]
-    assert len(set(names)) == len(names) == 19
+    assert len(set(names)) == len(names) == 23
 
 
 def test_time_and_memory_of_made_up_embeddings(monkeypatch, capsys):

@@ -143,6 +143,22 @@ def test_the_next_run_compares_in_the_same_way(tmp_path, run_cli):
     assert not goes_on() and read_space(result) is not None
 
 
+def test_cameras_and_identities_may_be_called_something(first, tmp_path, run_cli):
+    data, identity, _ = first
+    called = [None if i % 7 == 0 else ["gate", "hall"][i % 2] for i in range(len(identity))]
+    table = pq.read_table(data).append_column("camera", pa.array(called).dictionary_encode())
+    pq.write_table(
+        table.append_column("identity", pa.array([f"p{i}" for i in identity])), data.parent / "named.parquet"
+    )
+    codes = [-1 if name is None else ["gate", "hall"].index(name) for name in called]
+    pq.write_table(table.set_column(2, "camera", pa.array(codes)), data.parent / "coded.parquet")
+    code, text = run_cli("identify", str(data.parent / "named.parquet"), "--out", str(tmp_path / "named"))
+    assert code == 0 and "2 cameras" in text and "ARI" in text
+    assert run_cli("identify", str(data.parent / "coded.parquet"), "--out", str(tmp_path / "coded"))[0] == 0
+    assert [row["camera"] for row in rows_of(tmp_path / "named")] == [name or "" for name in called]
+    np.testing.assert_array_equal(labels_of(tmp_path / "named"), labels_of(tmp_path / "coded"))
+
+
 def test_corrections_hold_now_and_in_the_next_run(first, tmp_path, run_cli):
     data, identity, result = first
     labels = labels_of(result)

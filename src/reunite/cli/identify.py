@@ -90,7 +90,7 @@ def identify(
         _unused(
             {"--encoder": encoder, "--run": run, "--weights": weights, "--adapt": adapt}, "embeddings are there already"
         )
-        identify_images(data, read_embeddings(data), (), out, options, {})
+        identify_images(data, *read_embeddings(data), out, options, {})
         return
     dataset = None if is_tracker_output(data) else images.read(data)
     pictures = None if dataset is None else every_image(dataset)[0]

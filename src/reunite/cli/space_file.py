@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from reunite.errors import InputError
 from reunite.files import replacing
@@ -63,7 +63,7 @@ def write_space(space: Space, sample: Sample, folder: Path) -> None:
             # A transposed matrix would be written as it lies in memory, and read as another one.
             tensors |= {f"{field.name}.{name}": np.ascontiguousarray(tensor) for name, tensor in vars(each).items()}
     with replacing(folder / NAME) as temporary:
-        save_file(tensors, temporary, {"sample": json.dumps(sample.names)})
+        temporary.write_bytes(save(tensors, {"sample": json.dumps(sample.names)}))  # save_file locks others out
 
 
 def read_space(folder: Path) -> tuple[Space, Sample] | None:
