@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reunite.errors import InputError, ReuniteError
-from reunite.types import Clusters, Images, check_codes, check_embeddings, unit_rows
+from reunite.types import Clusters, Images, check_codes, check_embeddings, evenly_spread, unit_rows
 
 
 def test_clusters_are_numbered_by_their_first_member():
@@ -73,3 +73,12 @@ def test_images_fill_what_is_unknown_and_can_be_taken_apart():
 def test_every_error_of_ours_has_one_root():
     assert issubclass(InputError, ReuniteError)
     assert issubclass(InputError, ValueError)
+
+
+@given(st.integers(0, 300), st.integers(2, 100))
+def test_places_are_spread_evenly(count, most):
+    places = evenly_spread(count, most)
+    assert len(places) == min(count, most) and (places >= 0).all()
+    gaps = np.diff(places)
+    assert (gaps > 0).all() and np.ptp(gaps, axis=0) <= 1 if len(gaps) else len(places) < 2
+    assert not count or (places[0], places[-1]) == (0, count - 1)

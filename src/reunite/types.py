@@ -41,6 +41,11 @@ def unit_rows(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     return _unit_rows(embeddings, _squares(embeddings))
 
 
+def evenly_spread(count: int, most: int) -> Int64[np.ndarray, " m"]:
+    """Places 0, 1, ... of `count` things, or `most` of them, evenly spread from the first to the last; ascending."""
+    return np.unique(np.linspace(0, max(count - 1, 0), min(count, most)).round().astype(np.int64))
+
+
 def _squares(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """The squares of the lengths; infinity and NaN, without a warning, where rows hold such numbers, or too large ones."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):

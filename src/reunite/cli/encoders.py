@@ -18,7 +18,7 @@ from reunite.errors import ImageError, InputError, WeightsError
 from reunite.images.decoding import decode
 from reunite.model import Encoder, EncoderSpec
 from reunite.train.run import Run
-from reunite.types import Images
+from reunite.types import Images, evenly_spread
 
 GENERAL = "vit_small_patch14_dinov2.lvd142m"
 """What embeds images when nothing else is asked for: DINOv2, 22 million parameters (Oquab et al. 2023, arXiv 2304.07193)."""
@@ -121,7 +121,7 @@ def crop_shape(images: Images, sample: int = 32) -> Shape:
     call. Three shapes are enough: a crop squeezed by less than 1.5 is recognised, and every other size would make the
     embeddings of two folders incomparable.
     """
-    rows = np.unique(np.linspace(0, max(len(images) - 1, 0), min(sample, len(images))).round().astype(np.int64))
+    rows = evenly_spread(len(images), sample)
     ratios = []
     for path in images.paths[rows].tolist():
         try:

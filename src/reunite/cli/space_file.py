@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from reunite.errors import InputError
 from reunite.files import replacing
 from reunite.identities.whitening import Space, Whitening
-from reunite.types import unit_rows
+from reunite.types import evenly_spread, unit_rows
 
 NAME = "space.safetensors"
 """In the folder of a result."""
@@ -42,7 +42,7 @@ class Sample:
     @classmethod
     def of(cls, names: Sequence[str], embeddings: Float32[np.ndarray, "n d"]) -> Sample:
         """At most `SAMPLED` images, evenly spread."""
-        rows = np.unique(np.linspace(0, max(len(names) - 1, 0), min(len(names), SAMPLED)).round().astype(np.int64))
+        rows = evenly_spread(len(names), SAMPLED)
         return cls(tuple(names[row] for row in rows.tolist()), unit_rows(np.asarray(embeddings[rows], np.float32)))
 
     def same_encoder(self, embeddings: Float32[np.ndarray, "n e"], rows: Int64[np.ndarray, " m"]) -> bool:

@@ -13,7 +13,7 @@ from reunite.evaluate.identity_figures import Clock, Links, camera_tag, individu
 from reunite.evaluate.identity_story import DOUBTFUL, IdentityStory, Individual
 from reunite.evaluate.page import missing, number
 from reunite.evaluate.thumbnails import image_tag
-from reunite.types import Images
+from reunite.types import Images, evenly_spread
 
 STRIP_PICTURES, STRIP_BYTES = 240, 800_000
 """Most pictures of all strips together, and most bytes: with the other sections they keep any page below 2 MB."""
@@ -42,8 +42,7 @@ def pictures_each(sizes: Sequence[int], limit: int) -> int:
 
 def spread(rows: Int64[np.ndarray, " k"], count: int) -> list[int]:
     """At most `count` of these rows, evenly spread from first to last."""
-    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64))
-    return list(rows[places].tolist())
+    return list(rows[evenly_spread(len(rows), count)].tolist())
 
 
 def _strip(story: IdentityStory, individual: Individual, items: Sequence[str], clock: Clock | None) -> str:

@@ -25,7 +25,7 @@ from reunite.evaluate.thumbnails import (
     plain_item,
     ranked_lists,
 )
-from reunite.types import Images, Scores, check_embeddings
+from reunite.types import Images, Scores, check_embeddings, evenly_spread
 
 MAP_POINTS = 1_500
 TABLE_ROUNDS = 60
@@ -188,7 +188,7 @@ def _round_table(rounds: Sequence[Mapping[str, int | float]]) -> str:
     """The numbers behind the curves; at most `TABLE_ROUNDS` rounds, evenly spread."""
     names = {"round": "round", **{name: title for name, title, _ in ROUND_COLUMNS}}
     columns = [name for name in names if any(name in row for row in rounds)]
-    places = np.unique(np.linspace(0, len(rounds) - 1, min(TABLE_ROUNDS, len(rounds))).round().astype(np.int64))
+    places = evenly_spread(len(rounds), TABLE_ROUNDS)
     form = {"round": ".0f", **{name: number_format for name, _, number_format in ROUND_COLUMNS}}
     head = "".join(f'<th scope="col">{names[name]}</th>' for name in columns)
     body = "".join(

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from reunite.errors import ImageError
 from reunite.images.decoding import decode_within
-from reunite.types import Clusters, Images, unit_rows
+from reunite.types import Clusters, Images, evenly_spread, unit_rows
 
 BYTES = 3_000
 """Most bytes of one encoded thumbnail; 200 of them are less than 1 MB of page."""
@@ -278,7 +278,7 @@ def _example(
         unit = unit_rows(embeddings[members])
         similarity = unit @ unit_rows(unit.sum(axis=0, keepdims=True))[0]
         members = members[np.argsort(-similarity, kind="stable")]
-    rows = members[np.unique(np.linspace(0, len(members) - 1, min(shown, len(members))).round().astype(np.int64))]
+    rows = members[evenly_spread(len(members), shown)]
     majority, purity = _majority(identity[members])
     stranger = (identity[rows] >= 0) & (identity[rows] != majority)
     return ClusterExample(label, choice, len(members), float(similarity.mean()), purity, rows, stranger)

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64, Int64
 from sklearn.covariance import ledoit_wolf
 
 from reunite.cluster.centroids import centroids
-from reunite.types import unit_rows
+from reunite.types import evenly_spread, unit_rows
 
 MOST_ROWS = 50_000
 """Rows that a covariance is estimated from, at most; of more, evenly spread ones."""
@@ -72,7 +72,7 @@ def half_whitening(rows: Float32[np.ndarray, "n d"]) -> Whitening | None:
     Returns:
         None where they are all alike.
     """
-    seen = rows[_spread(len(rows))]
+    seen = rows[evenly_spread(len(rows), MOST_ROWS)]
     mean = seen.mean(axis=0) if len(seen) else np.zeros(rows.shape[1], np.float32)
     if not len(seen) or np.abs(seen - mean).max() < SMALL:
         return None
@@ -102,18 +102,13 @@ def within_whitening(
     several = np.flatnonzero(sizes[labels] > 1)
     if not len(several) or len(sizes) == 1:
         return None
-    asked = several[_spread(len(several))]
+    asked = several[evenly_spread(len(several), MOST_ROWS)]
     size = sizes[labels[asked]]
     within = seen[asked] - centroids(seen, labels)[labels[asked]]
     within *= np.sqrt(size / (size - 1)).astype(np.float32)[:, None]  # a mean of few rows is too near to them
     if np.abs(within).max() < SMALL:
         return None
     return Whitening(rows.mean(axis=0), _root(within, -0.5))
-
-
-def _spread(count: int) -> Int64[np.ndarray, " m"]:
-    """So many places, or `MOST_ROWS` evenly spread ones."""
-    return np.unique(np.linspace(0, max(count - 1, 0), min(count, MOST_ROWS)).round().astype(np.int64))
 
 
 def _root(centered: Float32[np.ndarray, "m d"], power: float) -> Float32[np.ndarray, "d d"]:
